@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The configuration of one process: file, environment and defaults made into one immutable struct.
+ *
+ * config_load() reads the first of: `path`, ATHENA_CONFIG_PATH, $XDG_CONFIG_HOME/athena/,
+ * $HOME/.config/athena/, $HOME/.athena/ and the current folder's config.yaml; none is fine. A
+ * `.env` beside the file that was found (without one: in the current folder) goes into a private
+ * table, never into the process environment. `${NAME}` in a value is replaced from environment or
+ * `.env`, and ATHENA_<SECTION>_<KEY> from the same two overrides section.key; the environment wins
+ * over `.env`, both win over the file, and a blank variable counts as unset. The caller applies
+ * options of the command line after that, by itself.
+ *
+ * Loading blocks only on reading these small files, asks nobody else, and gives the same result
+ * for the same files and environment: an executor loads its own copy. Passwords are made known to
+ * redact_learn(). Everything reachable from struct config lives until config_free(); nobody may
+ * change it. What the settings mean stands in the tables of settings.h.
+ */
+#ifndef ATHENA_CONFIG_CONFIG_H
+#define ATHENA_CONFIG_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+enum config_prepare { CONFIG_PREPARE_AUTO, CONFIG_PREPARE_NEVER };
+
+struct config_pair {
+	const char *name; /* NULL ends the list */
+	const char *value;
+};
+
+/* One entry of `families:`. Where it says nothing, the built-in family decides. */
+struct config_family {
+	const char *name;	    /* value of jobs.family */
+	const char *run;	    /* built-in family that does the work; `name` when not said */
+	const char *const *command; /* argv, ended by NULL; NULL: not said */
+	int concurrency;	    /* slots per process; worker.concurrency when not said */
+	int64_t timeout_ms;	    /* of one attempt; 0: not said */
+	int64_t lease_ms;	    /* how long a silent worker keeps a job; 0: not said */
+	int max_attempts;	    /* 0: not said */
+	const int *permanent_exits; /* exit statuses, ended by -1; NULL: not said */
+	const struct config_pair *env; /* added to the command's environment; never NULL */
+	const char *where;	       /* "config.yaml:12", to begin an error with */
+};
+
+struct config {
+	const char *config_path; /* absolute; NULL when there is no file */
+
+	const char *database_url;	 /* NULL: libpq's defaults (PGHOST, ...) */
+	const char *database_direct_url; /* for LISTEN behind a pooler; NULL: use database_url */
+	enum config_prepare database_prepare;
+
+	struct {
+		int concurrency; /* slots of a family that says nothing */
+		int64_t heartbeat_ms;
+		int64_t fence_margin_ms; /* an executor dies this long before its lease ends */
+		int64_t drain_ms;	 /* for what runs, after SIGTERM */
+		int64_t cancel_grace_ms; /* between asking and SIGKILL */
+		int64_t poll_ms;	 /* slow poll, when no wake-up came */
+		int64_t reconnect_min_ms, reconnect_max_ms;
+		int executor_attempts; /* an executor is replaced after so many */
+	} worker;
+
+	struct {
+		int64_t finished_ms; /* succeeded and cancelled */
+		int64_t dead_ms;
+	} retention;
+
+	const char *http_listen;     /* "127.0.0.1:4052", of `athena server` */
+	const char *pg_dump_path;    /* NULL: looked for in PATH */
+	const char *pg_restore_path; /* NULL: looked for in PATH */
+	bool daemon_enabled;
+	enum log_level log_level;
+	enum log_format log_format;
+
+	const struct config_family *families; /* in the order of the file */
+	size_t family_count;
+
+	const char *const *warnings; /* sentences, ended by NULL; see config_log_warnings() */
+
+	struct config_state *state; /* of config.c */
+};
+
+/* `path` is that of --config, or NULL. ERR_CONFIG with file and line. Free with config_free(). */
+MUSTCHECK bool config_load(const char *path, struct config **ret_config, struct err *e);
+
+void config_free(struct config *config);
+
+/* The URI under postgres_clients, or NULL when nobody has that name. */
+const char *config_client_uri(const struct config *config, const char *name);
+
+/* NULL when `families:` does not name it. */
+const struct config_family *config_family_find(const struct config *config, const char *name);
+
+/*
+ * A number that the schema and the program agree on and that no setting changes, by its name in
+ * config_limits (settings.h): "priority", "event_line_bytes", ... Durations are in ms.
+ */
+int64_t config_limit(const char *name);
+
+/* One log line per warning. Programs call it once after log_setup(); executors do not. */
+void config_log_warnings(const struct config *config);
+
+/*
+ * What is in force, for people: an array of {"section", "key", "value", "origin"} in the order of
+ * the tables, secrets masked. The origin is "config.yaml:12", the name of a variable (with
+ * " in .env" where that is so) or "default". The caller owns the result.
+ */
+json_t *config_list(const struct config *config);
+
+/* For CLEANUP(): takes the address of the local. */
+static inline void config_clear(struct config **config)
+{
+	config_free(*config);
+}
+
+#endif

@@ -1,0 +1,483 @@
+-- oldest-program: 0.1.0
+--
+-- Every move of a ticket but the two hot ones that programs send as statements of their own
+-- (claim, settle_succeeded). Each function is one transaction's worth: dying before its commit
+-- changes nothing, dying after it leaves a complete state.
+--
+-- Lock order: settle and cancel wait for a lease; rescue and deadlines skip locked ones. Whoever
+-- moves many in one transaction goes by job id, or repeats it on 40P01.
+
+SET LOCAL ROLE athena_owner;
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- The moves read what was committed a moment ago; under a snapshot they would fail or miss it.
+CREATE FUNCTION athena.require_read_committed() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'athena functions that move jobs need READ COMMITTED, not %',
+			upper(current_setting('transaction_isolation'))
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'SET default_transaction_isolation = ''read committed''';
+	END IF;
+END
+$$;
+
+CREATE FUNCTION athena.tally(family text, state athena.job_state, delta bigint) RETURNS void
+LANGUAGE sql
+BEGIN ATOMIC
+	INSERT INTO athena.tallies (family, state, delta) VALUES (tally.family, tally.state, tally.delta);
+END;
+
+-- A freed place of a limited family is work in front of sleepers, as a new ticket would be.
+CREATE FUNCTION athena.place_freed(family text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF EXISTS (SELECT FROM athena.families AS f WHERE f.name = place_freed.family AND f.max_running IS NOT NULL) THEN
+		PERFORM athena.wake(ARRAY[place_freed.family]);
+	END IF;
+END
+$$;
+
+CREATE FUNCTION athena.make_outcome(
+	job_id bigint, ticket bigint, family text, state athena.job_state, attempt smallint,
+	has_key boolean, came_from athena.job_state, worker_id uuid DEFAULT NULL, started_at timestamptz DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	INSERT INTO athena.outcomes (job_id, ticket, family, state, attempt, worker_id, started_at)
+	VALUES (make_outcome.job_id, make_outcome.ticket, make_outcome.family, make_outcome.state,
+		make_outcome.attempt, make_outcome.worker_id, make_outcome.started_at);
+	IF has_key THEN
+		DELETE FROM athena.uniques AS u WHERE u.job_id = make_outcome.job_id;
+	END IF;
+	PERFORM athena.tally(family, came_from, -1);
+	PERFORM athena.tally(family, make_outcome.state, 1);
+END
+$$;
+
+-- The three ways a lease ends other than by success. Each expects the row locked by the caller.
+
+CREATE FUNCTION athena.lease_finish(l athena.leases, state athena.job_state) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket;
+	DELETE FROM athena.cancel_requests AS c WHERE c.ticket = l.ticket;
+	PERFORM athena.make_outcome(l.job_id, l.ticket, l.family, state, l.attempt, l.has_key, 'running', l.worker_id, l.claimed_at);
+	PERFORM athena.place_freed(l.family);
+END
+$$;
+
+CREATE FUNCTION athena.lease_to_ready(l athena.leases, attempt integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket; -- first, so that the xid precedes the number
+	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout)
+	VALUES (nextval('athena.tickets'), l.job_id, l.family, l.priority, lease_to_ready.attempt, l.has_key, l.timeout);
+	PERFORM athena.tally(l.family, 'running', -1);
+	PERFORM athena.tally(l.family, 'ready', 1);
+END
+$$;
+
+CREATE FUNCTION athena.lease_to_scheduled(l athena.leases, attempt integer, run_at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket;
+	INSERT INTO athena.scheduled (job_id, run_at, family, priority, attempt, has_key, timeout)
+	VALUES (l.job_id, lease_to_scheduled.run_at, l.family, l.priority, lease_to_scheduled.attempt, l.has_key, l.timeout);
+	PERFORM athena.tally(l.family, 'running', -1);
+	PERFORM athena.tally(l.family, 'scheduled', 1);
+	PERFORM athena.place_freed(l.family);
+END
+$$;
+
+CREATE FUNCTION athena.cancel_wanted(ticket bigint) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT EXISTS (SELECT FROM athena.cancel_requests AS c WHERE c.ticket = cancel_wanted.ticket);
+END;
+
+-- How long until attempt n + 1, after n attempts: base * 2^n, capped, give or take the jitter. In
+-- seconds, since an interval would overflow before the cap is applied.
+CREATE FUNCTION athena.backoff(family text, attempt integer) RETURNS interval
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT make_interval(secs => (1 + f.backoff_jitter * (2 * random() - 1))
+	       * least(extract(epoch FROM f.backoff_cap), extract(epoch FROM f.backoff_base) * power(2, least(backoff.attempt, 30))))
+	  FROM athena.families AS f WHERE f.name = backoff.family;
+END;
+
+-- A lost attempt has waited out its lease already, so it is ready at once; others back off.
+CREATE FUNCTION athena.lease_fail(
+	l athena.leases, kind text, error text, code text DEFAULT NULL, details jsonb DEFAULT NULL,
+	retry_in interval DEFAULT NULL, OUT state athena.job_state, OUT run_at timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	allowed integer;
+BEGIN
+	SELECT coalesce(j.max_attempts, f.max_attempts, 1) INTO allowed
+	  FROM athena.jobs AS j LEFT JOIN athena.families AS f ON f.name = j.family WHERE j.id = l.job_id;
+	IF athena.cancel_wanted(l.ticket) THEN
+		state := 'cancelled';
+	ELSIF allowed IS NULL OR kind = 'permanent' OR l.attempt >= allowed THEN
+		state := 'dead';
+	ELSIF kind = 'lost' THEN
+		state := 'ready';
+		run_at := now();
+	ELSE
+		state := 'scheduled';
+		run_at := now() + coalesce(retry_in, athena.backoff(l.family, l.attempt), '1 s');
+	END IF;
+	INSERT INTO athena.failures (job_id, ticket, worker_id, attempt, kind, code, family, error, details, retry_at)
+	VALUES (l.job_id, l.ticket, l.worker_id, l.attempt, lease_fail.kind, nullif(lease_fail.code, ''), l.family,
+		left(lease_fail.error, 8192), lease_fail.details, lease_fail.run_at);
+	IF state = 'ready' THEN
+		PERFORM athena.lease_to_ready(l, l.attempt);
+	ELSIF state = 'scheduled' THEN
+		PERFORM athena.lease_to_scheduled(l, l.attempt, run_at);
+	ELSE
+		PERFORM athena.lease_finish(l, state);
+	END IF;
+END
+$$;
+
+-- Claims up to `most` jobs of one family. Programs written in C send claim.sql instead, which is
+-- the same with a cursor; a test holds both to the same answers.
+CREATE FUNCTION athena.claim(worker_id uuid, family text, most integer DEFAULT 1)
+RETURNS TABLE (job_id bigint, ticket bigint, attempt smallint, priority smallint, kind text, payload jsonb, deadline_at timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+	SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+	fam athena.families;
+	room integer := most;
+BEGIN
+	PERFORM athena.require_read_committed();
+	IF most IS NULL OR most NOT BETWEEN 0 AND 10000 THEN -- LIMIT NULL would be no limit at all
+		RAISE EXCEPTION 'a claim is for 0 to 10000 jobs, not %', most USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	SELECT * INTO fam FROM athena.families AS f WHERE f.name = claim.family;
+	IF NOT FOUND THEN
+		PERFORM athena.refuse_job(claim.family, '{}');
+	ELSIF NOT EXISTS (SELECT FROM athena.workers AS w WHERE w.id = claim.worker_id) THEN
+		RAISE EXCEPTION 'worker % is not registered', claim.worker_id
+			USING ERRCODE = 'no_data_found', HINT = 'SELECT athena.register_worker(...) first; a silent worker is forgotten.';
+	END IF;
+	IF fam.max_running IS NOT NULL THEN
+		PERFORM athena.lock_family(claim.family); -- the count below then sees every earlier claim
+		SELECT greatest(0, least(most, fam.max_running - count(*)))::integer INTO room
+		  FROM athena.leases AS l WHERE l.family = claim.family;
+	END IF;
+	RETURN QUERY
+	WITH picked AS (
+		DELETE FROM athena.ready AS r
+		 WHERE r.ctid = ANY (ARRAY(
+			SELECT line.ctid
+			  FROM generate_series(0, 9) AS lane (priority),
+			       LATERAL (SELECT q.ctid FROM athena.ready AS q
+					 WHERE q.family = claim.family AND q.priority = lane.priority
+					 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT room) AS line
+			 WHERE fam.paused_at IS NULL
+			 LIMIT room))
+		RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout),
+	leased AS (
+		INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout)
+		SELECT p.ticket, p.job_id, claim.worker_id, now() + coalesce(p.timeout, fam.timeout) + interval '30 s',
+		       claim.family, p.priority, p.attempt + 1, p.has_key, p.timeout
+		  FROM picked AS p
+		RETURNING l.ticket, l.job_id, l.priority, l.attempt, l.deadline_at),
+	counted AS (
+		INSERT INTO athena.tallies (family, state, delta)
+		SELECT claim.family, d.state, d.sign * n.jobs
+		  FROM (SELECT count(*) AS jobs FROM picked) AS n,
+		       (VALUES ('ready'::athena.job_state, -1), ('running', 1)) AS d (state, sign)
+		 WHERE n.jobs > 0)
+	SELECT l.job_id, l.ticket, l.attempt, l.priority, j.kind, j.payload, l.deadline_at
+	  FROM leased AS l LEFT JOIN athena.jobs AS j ON j.id = l.job_id
+	 ORDER BY l.priority, l.ticket;
+END
+$$;
+COMMENT ON FUNCTION athena.claim IS 'Leases up to `most` jobs of a family to a registered worker, smallest priority number first. payload is null when the body is gone: settle it as failed, permanent.';
+
+-- Serialises the claims of a family with max_running; others never come here.
+CREATE FUNCTION athena.lock_family(family text) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	SELECT pg_advisory_xact_lock(1635018853, hashtext(lock_family.family));
+END;
+
+-- Also before a settle that comes too late, so that a worker's mistakes show in its first test.
+CREATE FUNCTION athena.check_result(result text, error_kind text, retry_in interval) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF result IS NULL OR result NOT IN ('succeeded', 'failed', 'cancelled', 'returned', 'snoozed') THEN
+		RAISE EXCEPTION 'unknown result "%"', result USING ERRCODE = 'invalid_parameter_value',
+			DETAIL = 'Known results: succeeded, failed, cancelled, returned, snoozed.';
+	ELSIF error_kind NOT IN ('transient', 'permanent', 'timeout', 'crashed') THEN
+		RAISE EXCEPTION 'unknown kind of error "%"', error_kind USING ERRCODE = 'invalid_parameter_value',
+			DETAIL = 'Known kinds: transient, permanent, timeout, crashed.';
+	ELSIF retry_in < '0' OR retry_in > '10 years' THEN
+		RAISE EXCEPTION 'retry_in is 0 to 10 years, not %', retry_in USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+END
+$$;
+
+-- Ends an attempt. result: succeeded, failed, cancelled, returned (unrun, not counted) or snoozed
+-- (not counted, again after retry_in). error_kind: transient, permanent, timeout, crashed.
+-- answer: settled; already (this very ticket was settled before: fine); lost (not yours any more).
+CREATE FUNCTION athena.settle(
+	worker_id uuid, job_id bigint, ticket bigint, result text, error text DEFAULT NULL,
+	error_kind text DEFAULT 'transient', code text DEFAULT NULL, details jsonb DEFAULT NULL,
+	retry_in interval DEFAULT NULL,
+	OUT answer text, OUT state athena.job_state, OUT run_at timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	l athena.leases;
+BEGIN
+	PERFORM athena.require_read_committed();
+	PERFORM athena.check_result(result, error_kind, retry_in);
+	SELECT * INTO l FROM athena.leases AS x
+	 WHERE x.ticket = settle.ticket AND x.job_id = settle.job_id AND x.worker_id = settle.worker_id FOR UPDATE;
+	IF NOT FOUND THEN
+		SELECT r.answer, r.state INTO settle.answer, settle.state
+		  FROM athena.settle_recall(settle.worker_id, settle.job_id, settle.ticket) AS r;
+		RETURN;
+	END IF;
+	answer := 'settled';
+	IF result = 'succeeded' THEN
+		state := 'succeeded';
+		PERFORM athena.lease_finish(l, state);
+	ELSIF result = 'failed' THEN
+		SELECT f.state, f.run_at INTO settle.state, settle.run_at
+		  FROM athena.lease_fail(l, coalesce(error_kind, 'transient'), coalesce(error, 'no reason given'), code, details, retry_in) AS f;
+	ELSIF result = 'cancelled' OR result IN ('returned', 'snoozed') AND athena.cancel_wanted(l.ticket) THEN
+		state := 'cancelled';
+		PERFORM athena.lease_finish(l, state);
+	ELSIF result = 'returned' THEN
+		state := 'ready';
+		PERFORM athena.lease_to_ready(l, l.attempt - 1);
+	ELSIF result = 'snoozed' THEN
+		state := 'scheduled';
+		run_at := now() + coalesce(retry_in, '0');
+		PERFORM athena.lease_to_scheduled(l, l.attempt - 1, run_at);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION athena.settle IS 'Ends an attempt: result is succeeded, failed, cancelled, returned or snoozed; answers settled, already or lost.';
+
+-- What became of a ticket that is not leased any more: the truth after an unknown COMMIT. A failure
+-- that somebody else recorded comes first, since a lost last attempt ends the job, with this ticket.
+CREATE FUNCTION athena.settle_recall(worker_id uuid, job_id bigint, ticket bigint, OUT answer text, OUT state athena.job_state)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	failed text;
+BEGIN
+	SELECT f.kind INTO failed FROM athena.failures AS f
+	 WHERE f.job_id = settle_recall.job_id AND f.ticket = settle_recall.ticket AND f.worker_id = settle_recall.worker_id;
+	IF failed IN ('lost', 'overdue') THEN
+		answer := 'lost';
+		RETURN;
+	END IF;
+	SELECT o.state INTO settle_recall.state FROM athena.outcomes AS o
+	 WHERE o.job_id = settle_recall.job_id AND o.ticket = settle_recall.ticket AND o.worker_id = settle_recall.worker_id;
+	answer := CASE WHEN FOUND OR failed IS NOT NULL THEN 'already' ELSE 'lost' END;
+END
+$$;
+
+-- Where a job is, asked in one statement: one snapshot, so exactly one place.
+CREATE FUNCTION athena.place_of(job_id bigint, OUT place athena.job_state, OUT ticket bigint, OUT family text, OUT priority smallint)
+LANGUAGE sql STABLE SECURITY DEFINER
+BEGIN ATOMIC
+	SELECT p.place, p.ticket, p.family, p.priority FROM (
+		SELECT o.state AS place, o.ticket, o.family, NULL::smallint AS priority
+		  FROM athena.outcomes AS o WHERE o.job_id = place_of.job_id
+		UNION ALL
+		SELECT 'running', l.ticket, l.family, l.priority FROM athena.leases AS l WHERE l.ticket = place_of.job_id AND l.job_id = place_of.job_id
+		UNION ALL
+		SELECT 'running', l.ticket, l.family, l.priority FROM athena.leases AS l WHERE l.job_id = place_of.job_id AND l.ticket <> l.job_id
+		UNION ALL
+		SELECT 'scheduled', NULL, s.family, s.priority FROM athena.scheduled AS s WHERE s.job_id = place_of.job_id
+		UNION ALL
+		SELECT 'waiting', w.ticket, w.family, w.priority FROM athena.waiting AS w WHERE w.job_id = place_of.job_id
+		UNION ALL
+		SELECT 'ready', r.ticket, r.family, r.priority FROM athena.jobs AS j JOIN athena.ready AS r
+		    ON r.family = j.family AND r.priority = j.priority AND r.ticket = j.id
+		 WHERE j.id = place_of.job_id
+		UNION ALL
+		SELECT 'ready', r.ticket, r.family, r.priority FROM athena.ready AS r WHERE r.job_id = place_of.job_id AND r.ticket <> r.job_id
+	) AS p LIMIT 1;
+END;
+COMMENT ON FUNCTION athena.place_of IS 'The state and ticket of one job, by index probes only; null for an unknown job.';
+
+-- Takes an unstarted job out of its place and reports it; null when it moved in between.
+CREATE FUNCTION athena.take_idle(job_id bigint, place athena.job_state, seen_ticket bigint, seen_family text, seen_priority smallint)
+RETURNS athena.leases LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	t athena.leases;
+BEGIN
+	IF place = 'ready' THEN
+		DELETE FROM athena.ready AS r
+		 WHERE r.family = seen_family AND r.priority = seen_priority AND r.ticket = seen_ticket
+		RETURNING r.ticket, r.job_id, r.family, r.priority, r.attempt, r.has_key, r.timeout
+		     INTO t.ticket, t.job_id, t.family, t.priority, t.attempt, t.has_key, t.timeout;
+	ELSIF place = 'scheduled' THEN
+		DELETE FROM athena.scheduled AS s WHERE s.job_id = take_idle.job_id
+		RETURNING s.job_id, s.job_id, s.family, s.priority, s.attempt, s.has_key, s.timeout
+		     INTO t.ticket, t.job_id, t.family, t.priority, t.attempt, t.has_key, t.timeout;
+	ELSIF place = 'waiting' THEN
+		DELETE FROM athena.waiting AS w WHERE w.job_id = take_idle.job_id
+		RETURNING w.ticket, w.job_id, w.family, w.priority, w.attempt, w.has_key, w.timeout
+		     INTO t.ticket, t.job_id, t.family, t.priority, t.attempt, t.has_key, t.timeout;
+	END IF;
+	RETURN t;
+END
+$$;
+
+CREATE FUNCTION athena.request_cancel(job_id bigint, seen_ticket bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	holder uuid;
+BEGIN
+	-- The lock keeps the lease where it is until the request is committed. Waits for a settle that
+	-- is under way, as settle does for us: in a transaction that cancels many, Postgres then sees
+	-- when two wait for each other, which it would not if we only came back again and again.
+	SELECT l.worker_id INTO holder FROM athena.leases AS l WHERE l.ticket = seen_ticket FOR KEY SHARE;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	INSERT INTO athena.cancel_requests (ticket, job_id) VALUES (seen_ticket, request_cancel.job_id)
+	ON CONFLICT (ticket) DO NOTHING;
+	PERFORM pg_notify('athena', format('cancel %s %s', holder, seen_ticket))
+	  WHERE coalesce(current_setting('athena.notify', true), 'on') <> 'off';
+	RETURN true;
+END
+$$;
+
+-- Cancels a job: cancelled at once when it was not running, else its worker is asked. Answers
+-- cancelled, requested, or the final state that it had already. Loops because a job may move
+-- between being found and being taken: every turn takes a new snapshot.
+CREATE FUNCTION athena.cancel(job_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	seen record;
+	t    athena.leases;
+BEGIN
+	PERFORM athena.require_read_committed();
+	FOR turn IN 1 .. 100 LOOP
+		SELECT * INTO seen FROM athena.place_of(cancel.job_id);
+		IF seen.place IS NULL AND NOT EXISTS (SELECT FROM athena.jobs AS j WHERE j.id = cancel.job_id) THEN
+			RAISE EXCEPTION 'no job %', cancel.job_id USING ERRCODE = 'no_data_found',
+				HINT = 'It may have been pruned: retention removes finished jobs.';
+		ELSIF seen.place IS NULL THEN
+			NULL; -- its leaf was being emptied; the look at the body has waited for that
+		ELSIF seen.place >= 'succeeded' THEN
+			RETURN seen.place::text;
+		ELSIF seen.place = 'running' THEN
+			IF athena.request_cancel(cancel.job_id, seen.ticket) THEN
+				RETURN 'requested';
+			END IF;
+		ELSE
+			t := athena.take_idle(cancel.job_id, seen.place, seen.ticket, seen.family, seen.priority);
+			IF t.job_id IS NOT NULL THEN
+				PERFORM athena.make_outcome(t.job_id, t.ticket, t.family, 'cancelled', t.attempt, t.has_key, seen.place);
+				RETURN 'cancelled';
+			END IF;
+		END IF;
+	END LOOP;
+	RAISE EXCEPTION 'job % is nowhere to be found', cancel.job_id USING ERRCODE = 'data_corrupted',
+		HINT = format('SELECT * FROM athena.conservation(%1$s, %1$s)', cancel.job_id);
+END
+$$;
+COMMENT ON FUNCTION athena.cancel IS 'Cancels a job: answers cancelled, requested (it is running: its worker is asked), or the final state it had already.';
+
+-- Takes the unique key of a job that is to be unfinished again. Waits for whoever may roll back.
+CREATE FUNCTION athena.take_key_again(job athena.jobs) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	holder bigint;
+BEGIN
+	INSERT INTO athena.uniques (family, key, job_id) VALUES (job.family, job.unique_key, job.id)
+	ON CONFLICT (family, key) DO NOTHING;
+	IF NOT FOUND THEN
+		holder := athena.key_holder(job.family, job.unique_key);
+		RAISE EXCEPTION 'job % cannot be retried: its unique key is held by job %', job.id, holder
+			USING ERRCODE = 'unique_violation', HINT = format('athena job show %s', holder);
+	END IF;
+END
+$$;
+
+-- Runs a dead or cancelled job again from attempt 0, or a scheduled one now. The body is locked
+-- first and until the end: pruning passes by a locked one, and so no job comes back to life without
+-- its body. Loops as cancel does.
+CREATE FUNCTION athena.retry(job_id bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	job  athena.jobs;
+	seen record;
+	t    athena.leases;
+BEGIN
+	PERFORM athena.require_read_committed();
+	SELECT * INTO job FROM athena.jobs AS j WHERE j.id = retry.job_id FOR KEY SHARE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'no job %', retry.job_id USING ERRCODE = 'no_data_found',
+			HINT = 'It may have been pruned: retention removes finished jobs.';
+	END IF;
+	WHILE t.job_id IS NULL LOOP
+		SELECT * INTO seen FROM athena.place_of(retry.job_id);
+		IF seen.place = 'scheduled' THEN
+			t := athena.take_idle(retry.job_id, 'scheduled', NULL, NULL, NULL);
+		ELSIF seen.place IN ('dead', 'cancelled') THEN
+			DELETE FROM athena.outcomes AS o WHERE o.job_id = retry.job_id AND o.state = seen.place
+			RETURNING o.job_id, 0 INTO t.job_id, t.attempt;
+		ELSE
+			RAISE EXCEPTION 'job % is %: only dead, cancelled and scheduled jobs can be retried',
+				job.id, coalesce(seen.place::text, 'nowhere')
+				USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('athena job show %s', job.id);
+		END IF;
+	END LOOP;
+	IF job.unique_key IS NOT NULL AND seen.place <> 'scheduled' THEN
+		PERFORM athena.take_key_again(job);
+	END IF;
+	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout)
+	VALUES (nextval('athena.tickets'), job.id, job.family, job.priority, t.attempt, job.unique_key IS NOT NULL, job.timeout);
+	PERFORM athena.tally(job.family, seen.place, -1);
+	PERFORM athena.tally(job.family, 'ready', 1);
+	RETURN job.id;
+END
+$$;
+COMMENT ON FUNCTION athena.retry IS 'Makes a dead or cancelled job ready again, from attempt 0; a scheduled one is made ready now. Returns the job id.';
+
+CREATE FUNCTION athena.need_family(family text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM athena.families AS f WHERE f.name = need_family.family) THEN
+		PERFORM athena.refuse_job(need_family.family, '{}');
+	END IF;
+END
+$$;
+
+-- No claim that starts after this has returned takes a job of the family.
+CREATE FUNCTION athena.pause(family text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM athena.need_family(family);
+	UPDATE athena.families AS f SET paused_at = now() WHERE f.name = pause.family AND f.paused_at IS NULL;
+	IF FOUND THEN
+		PERFORM pg_notify('athena', 'pause ' || pause.family)
+		  WHERE coalesce(current_setting('athena.notify', true), 'on') <> 'off';
+		RETURN true;
+	END IF;
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION athena.pause IS 'Stops claims of a family; what runs, runs on. True when it was not paused before.';
+
+CREATE FUNCTION athena.resume(family text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM athena.need_family(family);
+	UPDATE athena.families AS f SET paused_at = NULL WHERE f.name = resume.family AND f.paused_at IS NOT NULL;
+	RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION athena.resume IS 'Allows claims of a paused family again. True when it was paused.';

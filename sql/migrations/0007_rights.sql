@@ -1,0 +1,50 @@
+-- oldest-program: 0.1.0
+--
+-- Who may do what. PUBLIC nothing; producers insert named columns of jobs and read its id; readers
+-- read what is redacted; workers move tickets, but neither create nor alter nor truncate.
+
+SET LOCAL ROLE athena_owner;
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+REVOKE ALL ON SCHEMA athena FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA athena FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA athena FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA athena FROM PUBLIC;
+REVOKE ALL ON TYPE athena.job_state FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE athena_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE athena_owner REVOKE ALL ON TYPES FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA athena TO athena_producer, athena_worker, athena_reader;
+GRANT USAGE ON TYPE athena.job_state TO athena_worker, athena_reader;
+
+GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key), SELECT (id)
+	ON athena.jobs TO athena_producer;
+GRANT EXECUTE ON FUNCTION athena.enqueue, athena.key_holder, athena.refuse_producer TO athena_producer;
+
+GRANT SELECT ON athena.job_status, athena.worker_status, athena.depth, athena.families, athena.workers, athena.lanes, athena.progress,
+	athena.outcomes, athena.settings, athena.migrations TO athena_reader, athena_worker;
+GRANT SELECT (job_id, seq, at, ticket, attempt, phase, level, kind, message, details) ON athena.events TO athena_reader;
+GRANT SELECT (job_id, ticket, at, worker_id, attempt, kind, code, family, error, details, retry_at) ON athena.failures TO athena_reader;
+GRANT EXECUTE ON FUNCTION athena.conservation, athena.jobs_in, athena.public_id, athena.job_id, athena.redact(text), athena.redact(jsonb),
+	athena.redact_nested, athena.is_secret_name,
+	athena.place_of TO athena_reader, athena_worker;
+
+GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key), SELECT ON athena.jobs TO athena_worker;
+GRANT UPDATE (id) ON athena.jobs TO athena_worker; -- for SELECT .. FOR KEY SHARE only; id is GENERATED ALWAYS
+GRANT SELECT, INSERT, DELETE ON athena.ready, athena.scheduled, athena.waiting, athena.outcomes, athena.uniques,
+	athena.cancel_requests, athena.sleepers TO athena_worker;
+GRANT SELECT, INSERT, DELETE, UPDATE ON athena.leases, athena.workers, athena.progress, athena.families TO athena_worker;
+GRANT UPDATE ON athena.ready, athena.scheduled TO athena_worker; -- FOR UPDATE SKIP LOCKED asks for it
+GRANT INSERT, SELECT ON athena.tallies, athena.events, athena.failures TO athena_worker;
+GRANT SELECT ON athena.meta, athena.totals TO athena_worker, athena_reader;
+GRANT USAGE ON SEQUENCE athena.tickets, athena.event_numbers TO athena_worker;
+GRANT SELECT ON SEQUENCE athena.tickets TO athena_worker;
+GRANT EXECUTE ON FUNCTION
+	athena.require_read_committed, athena.tally, athena.place_freed, athena.make_outcome,
+	athena.lease_finish, athena.lease_to_ready, athena.lease_to_scheduled, athena.lease_fail,
+	athena.cancel_wanted, athena.backoff, athena.claim, athena.lock_family, athena.check_result, athena.settle, athena.settle_recall,
+	athena.take_idle, athena.request_cancel, athena.cancel, athena.take_key_again, athena.retry, athena.need_family, athena.pause, athena.resume,
+	athena.wake, athena.is_own_system, athena.require_own_system, athena.register_worker, athena.unregister_worker, athena.heartbeat,
+	athena.set_progress, athena.run_lane, athena.rescue, athena.enqueue, athena.key_holder, athena.refuse_producer,
+	athena.refuse_job, athena.payload_problem, athena.value_problem
+	TO athena_worker;

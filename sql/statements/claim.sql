@@ -1,0 +1,36 @@
+-- Leases up to $3 jobs of family $1 to worker $2, from the lanes $4 in that order, each after the ticket in $5;
+-- answers exactly the leases that it wrote. A family that is limited needs lock_family in an earlier statement.
+-- Rows come in heap order: the caller sorts by (priority, ticket). LIMIT stands inside and outside on purpose, and
+-- the array must stay an ARRAY(subquery), which is run once. waited_s: since the job fell due, where that is known.
+WITH picked AS (
+	DELETE FROM athena.ready AS r
+	 WHERE r.ctid = ANY (ARRAY(
+		SELECT line.ctid
+		  FROM unnest($4::smallint[], $5::bigint[]) AS lane (priority, after),
+		       LATERAL (SELECT q.ctid FROM athena.ready AS q
+				 WHERE q.family = $1::text AND q.priority = lane.priority AND q.ticket > lane.after
+				 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT $3::integer) AS line
+		 LIMIT coalesce((
+			SELECT CASE WHEN f.max_running IS NULL THEN $3::integer
+				    ELSE least($3::integer, f.max_running - (SELECT count(*) FROM athena.leases AS o WHERE o.family = $1::text)) END
+			  FROM athena.families AS f
+			 WHERE f.name = $1::text AND f.paused_at IS NULL
+			   AND (f.max_running IS NULL OR f.max_running > (SELECT count(*) FROM athena.leases AS o WHERE o.family = $1::text))), 0)))
+	RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout),
+leased AS (
+	INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout)
+	SELECT p.ticket, p.job_id, $2::uuid, now() + coalesce(p.timeout, f.timeout) + interval '30 s',
+	       $1::text, p.priority, p.attempt + 1, p.has_key, p.timeout
+	  FROM picked AS p, athena.families AS f WHERE f.name = $1::text
+	RETURNING l.ticket, l.job_id, l.priority, l.attempt, l.deadline_at, l.timeout),
+counted AS (
+	INSERT INTO athena.tallies (family, state, delta)
+	SELECT $1::text, d.state, d.sign * n.jobs
+	  FROM (SELECT count(*) AS jobs FROM picked) AS n,
+	       (VALUES ('ready'::athena.job_state, -1), ('running', 1)) AS d (state, sign)
+	 WHERE n.jobs > 0)
+SELECT l.job_id, l.ticket, l.attempt, l.priority,
+       (extract(epoch FROM l.timeout) * 1000)::bigint AS timeout_ms, j.kind, j.payload,
+       CASE WHEN l.attempt = 1 AND (l.ticket = l.job_id OR j.run_at > j.created_at)
+	    THEN date_part('epoch', now() - j.run_at) END AS waited_s
+  FROM leased AS l LEFT JOIN athena.jobs AS j ON j.id = l.job_id

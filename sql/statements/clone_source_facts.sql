@@ -1,0 +1,20 @@
+-- What has to be known of the source before a database like it can be made.
+SELECT
+	pg_encoding_to_char(d.encoding) AS encoding,
+	d.datcollate AS "collate",
+	d.datctype AS ctype,
+	coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS provider,
+	coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') AS locale,
+	to_jsonb(d) ->> 'daticurules' AS rules,
+	to_regnamespace('public') IS NULL AS lacks_public,
+	(SELECT system_identifier FROM pg_control_system()) AS system_identifier,
+	(SELECT coalesce(sum(pg_table_size(c.oid)), 0)::bigint + pg_table_size('pg_largeobject')
+		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_'
+			AND n.nspname <> 'information_schema') AS bytes,
+	(SELECT count(*) FROM pg_publication) AS publications,
+	(SELECT count(*) FROM pg_foreign_table) AS foreign_tables,
+	(SELECT count(*) FROM pg_class AS c WHERE c.relkind = 'r' AND c.relpersistence = 'u'
+		AND pg_is_in_recovery()) AS unreadable_tables
+FROM pg_database AS d
+WHERE d.datname = current_database()

@@ -1,0 +1,11 @@
+-- Changes what is not null; a timeout or max_running of 0 is none.
+UPDATE athena.families AS f
+   SET summary = coalesce($2, f.summary),
+       lease = coalesce($3::interval, f.lease),
+       timeout = CASE WHEN $4::interval IS NULL THEN f.timeout ELSE nullif($4::interval, '0') END,
+       max_attempts = coalesce($5::smallint, f.max_attempts),
+       backoff_base = coalesce($6::interval, f.backoff_base),
+       backoff_cap = coalesce($7::interval, f.backoff_cap),
+       backoff_jitter = coalesce($8::real, f.backoff_jitter),
+       max_running = CASE WHEN $9::integer IS NULL THEN f.max_running ELSE nullif($9::integer, 0) END
+ WHERE f.name = $1

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Claiming: asks for jobs of one family and turns the answer into leases.
+ *
+ * The claim and its lease rows are one transaction. If the answer is lost after the commit, the
+ * leases exist and nobody runs them; the worker finds them with registry_reconcile() before it
+ * claims again, so that no such job waits for a rescue that would never come. Runs on the
+ * worker's loop, never blocks.
+ */
+#ifndef ATHENA_QUEUE_CLAIM_H
+#define ATHENA_QUEUE_CLAIM_H
+
+#include "db/session.h"
+#include "queue/cursor.h"
+#include "queue/lease.h"
+
+/*
+ * `leases` is a list (utlist) in the order in which to run them, now the callee's; NULL with an
+ * error, or when there was nothing.
+ */
+typedef void claim_done(void *context, struct lease *leases, int count, const struct err *e);
+
+enum claim_found {
+	CLAIM_PLENTY, /* as many as were asked for */
+	CLAIM_AGAIN,  /* less, but only behind the cursor: claim again before believing it */
+	CLAIM_LITTLE, /* less, from the floors on */
+};
+
+struct claim {
+	struct session *session;
+	const char *worker_id;
+	const char *family;
+	bool is_limited; /* families.max_running is set: claims of it go one after the other */
+	int turn;	 /* counts claims */
+	struct cursor cursor;
+	int limit;	  /* of the claim that is under way */
+	int64_t asked_ns; /* when it was sent */
+	bool flying;
+	enum claim_found found; /* what the last answer says about the line */
+	claim_done *done;
+	void *context;
+};
+
+#define CLAIM_STATEMENTS &sql_claim, &sql_lock_family, CURSOR_STATEMENTS
+
+/*
+ * Asks for up to `limit` jobs, in the group that is open, and ends it. One at a time per struct
+ * (asserted). The session must be up.
+ */
+void claim_send(struct claim *claim, int limit);
+
+#endif

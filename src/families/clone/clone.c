@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * clone: copies a database with pg_dump and pg_restore, and proves that the copy is one.
+ *
+ * Everything that can fail happens to a staging database whose name carries job and ticket; the
+ * target appears by one rename, complete and verified, or not at all. An attempt may be killed at
+ * any instruction. What is left then is found again by its name, and removed by the next attempt
+ * before it starts:
+ *
+ *   killed in ...                    what is left                     the next attempt ...
+ *   validate_source .. resolve_tools two sessions                     ends them
+ *   dump_source, restore_target      sessions, a partial staging      ends them, drops it
+ *   verify_target                    sessions, a whole staging        ends them, drops it: nobody
+ *                                                                     knows how far the proof was
+ *   complete, before the rename      the same, marked                 the same
+ *   complete, after the rename       the target, marked as this job's  is done
+ */
+#include "families/clone/clone.h"
+
+#include <inttypes.h>
+
+#include "db/query.h"
+#include "families/clone/database.h"
+#include "families/clone/pipeline.h"
+#include "families/clone/preflight.h"
+#include "families/clone/progress.h"
+#include "families/clone/staging.h"
+#include "families/clone/tool_error.h"
+#include "families/clone/verify.h"
+#include "families/family.h"
+
+static const struct option_row clone_payload[] = {
+	{"source", OPTION_TEXT, OPTION_REQUIRED,
+		.help = "database to copy: a URI, a key=value string or a name under "
+			"postgres_clients"},
+	{"target", OPTION_TEXT, OPTION_REQUIRED,
+		.help = "database to make, in the same ways; it must not exist"},
+	{"verify", OPTION_WORD, .fallback = "full", .words = "full|counts|none",
+		.help = "how the copy is compared: with all rows, with their number, or not at "
+			"all"},
+	{0},
+};
+
+static enum clone_verify verify_level(const char *word)
+{
+	if (strcmp(word, "none") == 0)
+		return CLONE_VERIFY_NONE;
+	return strcmp(word, "counts") == 0 ? CLONE_VERIFY_COUNTS : CLONE_VERIFY_FULL;
+}
+
+/* Job and ticket are numbers of one queue; several queues may clone to one server. FNV-1a. */
+static void name_traces(struct clone *clone, const struct attempt *attempt)
+{
+	uint32_t digest = 0x811c9dc5u;
+
+	for (const char *c = attempt->queue_id; *c; c++)
+		digest = (digest ^ (unsigned char)*c) * 0x01000193u;
+	snprintf(clone->tag, sizeof(clone->tag), "%08" PRIx32, digest);
+	snprintf(clone->application, sizeof(clone->application),
+		"athena:clone:%" PRId64 ":%" PRId64 ":%s", attempt->job_id, attempt->ticket,
+		clone->tag);
+	snprintf(clone->staging, sizeof(clone->staging), "athena_stg_%" PRId64 "_%" PRId64 "_%s",
+		attempt->job_id, attempt->ticket, clone->tag);
+}
+
+static bool clone_init(struct clone *clone, struct attempt *attempt, struct err *e)
+{
+	const json_t *payload = attempt->payload;
+
+	clone->attempt = attempt;
+	clone->verify = verify_level(option_text(clone_payload, payload, "verify"));
+	name_traces(clone, attempt);
+	return endpoint_init(&clone->source, attempt, "source",
+		       option_text(clone_payload, payload, "source"), e) &&
+		endpoint_init(&clone->target, attempt, "target",
+			option_text(clone_payload, payload, "target"), e);
+}
+
+static void clone_clear(struct clone *clone)
+{
+	endpoint_clear(&clone->source);
+	endpoint_clear(&clone->target);
+	PQclear(clone->facts);
+	source_state_free(clone->before);
+	buf_clear(&clone->findings.text);
+}
+
+static bool copy(struct clone *clone, struct err *e)
+{
+	PGresult *snapshot CLEANUP(clear_result) = NULL;
+
+	attempt_phase(clone->attempt, "dump_source");
+	if (clone->verify != CLONE_VERIFY_NONE && !verify_remember(clone, e))
+		return false;
+	if (!attempt_query(
+		    clone->attempt, &clone->source.conn, &sql_clone_snapshot, NULL, &snapshot, e))
+		return err_in(e, "exporting the snapshot");
+	return pipeline_run(clone, row_text(snapshot, 0, "snapshot"), e);
+}
+
+static bool verify(struct clone *clone, struct err *e)
+{
+	struct conn staging CLEANUP(conn_close) = {0};
+
+	attempt_phase(clone->attempt, "verify_target");
+	if (!endpoint_open(&clone->target, clone->attempt, clone->staging, clone->application,
+		    &staging, e))
+		return false;
+	/* After we are in, since rights that are copied may keep us out. */
+	if (!database_copy(clone, e))
+		return false;
+	return clone->verify == CLONE_VERIFY_NONE || verify_run(clone, &staging, e);
+}
+
+static bool complete(struct clone *clone, struct err *e)
+{
+	attempt_phase(clone->attempt, "complete");
+	if (!staging_mark(clone, e) || !staging_rename(clone, e))
+		return false;
+	progress_complete(clone);
+	attempt_event(clone->attempt, EVENT_INFO, "target_created",
+		json_pack("{s:s}", "name", clone->target.database), "%s is complete",
+		clone->target.database);
+	return true;
+}
+
+static bool run(struct clone *clone, struct err *e)
+{
+	bool is_done;
+
+	if (!preflight(clone, &is_done, e))
+		return false;
+	if (is_done) {
+		attempt_phase(clone->attempt, "complete");
+		attempt_event(clone->attempt, EVENT_INFO, "already_complete", NULL,
+			"an earlier attempt of this job has made %s", clone->target.database);
+		return true;
+	}
+	if (staging_create(clone, e) && copy(clone, e) && verify(clone, e) && complete(clone, e))
+		return true;
+	staging_abandon(clone);
+	return false;
+}
+
+static bool clone_execute(struct attempt *attempt, struct err *e)
+{
+	struct clone clone CLEANUP(clone_clear) = {0};
+
+	if (clone_init(&clone, attempt, e) && run(&clone, e))
+		return true;
+	tool_error_name(e);
+	return false;
+}
+
+/* What a connection string says can be known without a configuration; names cannot. */
+static bool clone_check(const json_t *payload, struct err *e)
+{
+	static const char *const keys[] = {"source", "target"};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(keys); i++)
+		if (!endpoint_check(
+			    keys[i], json_string_value(json_object_get(payload, keys[i])), e))
+			return false;
+	return true;
+}
+
+const struct family clone_family = {
+	.name = "clone",
+	.summary = "copies a whole database, verified row by row",
+	.payload = clone_payload,
+	.lease_s = 120,
+	.max_attempts = 5,
+	.prefetch = 0,
+	.check = clone_check,
+	.execute = clone_execute,
+};

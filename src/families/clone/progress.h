@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * How far a clone is, in bytes: those that pg_restore has read, and after that those of the tables
+ * that have been compared.
+ *
+ * How large a dump will be nobody knows before it is written. The size of the tables on disk serves
+ * as the guess, until more has been read than that, or until the dump has ended and its size is
+ * known. So the total may move, and what is done only grows, to the total and not beyond.
+ */
+#ifndef ATHENA_FAMILIES_CLONE_PROGRESS_H
+#define ATHENA_FAMILIES_CLONE_PROGRESS_H
+
+#include "families/clone/clone.h"
+
+/* Some of the dump has been read. */
+void progress_piped(struct clone *clone);
+
+/* All of the dump has been restored, and so much of the tables has been compared. */
+void progress_verified(struct clone *clone, int64_t compared_bytes);
+
+/* All is done. */
+void progress_complete(struct clone *clone);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* A running pg_dump or pg_restore. */
+#include "families/clone/tool.h"
+
+#include <signal.h>
+
+#include "base/redact.h"
+#include "families/clone/tool_error.h"
+#include "families/clone/tools.h"
+
+enum {
+	ARGS_MAX = 24,
+	LINE_BYTES_MAX = 2048,
+	EVENT_LINES_MAX = 500, /* per tool; a restore that goes wrong can print one per row */
+	READ_BYTES = 4096,
+};
+
+/*
+ * The first line that means something decides, since what follows is its consequence; unless it
+ * means only that something failed, and the server's own words come in the lines after it.
+ */
+static void judge_line(struct tool *tool, const char *line)
+{
+	char *before CLEANUP(free_ptr) = NULL;
+	enum err_kind kind;
+	const char *code = tool_error_code(line, &kind);
+
+	if (!code ||
+		(tool->reason &&
+			(strcmp(tool->code, TOOL_ERROR_VAGUE) != 0 ||
+				strcmp(code, TOOL_ERROR_VAGUE) == 0)))
+		return;
+	before = TAKE(tool->reason);
+	tool->code = code;
+	tool->kind = kind;
+	tool->reason = xasprintf("%s%s%s", before ? before : "", before ? "; " : "", line);
+}
+
+static void take_line(void *context, const char *line)
+{
+	struct tool *tool = context;
+	char *clean = redact_dup(line);
+	char **place = &tool->last[tool->printed % TOOL_LAST_LINES];
+
+	free(*place);
+	*place = clean;
+	if (tool->printed++ < EVENT_LINES_MAX)
+		attempt_event(tool->clone->attempt, EVENT_WARN, "tool_output",
+			json_pack("{s:s}", "tool", tool->name), "%s", clean);
+	judge_line(tool, clean);
+}
+
+static void make_environment(struct proc_env *env, int passfile)
+{
+	proc_env_init(env);
+	proc_env_drop(env, "PG");
+	proc_env_drop(env, "LC_");
+	proc_env_drop(env, "LANG");
+	proc_env_set(env, "LC_ALL", "C");
+	proc_env_set(env, "PGCONNECT_TIMEOUT", "10");
+	proc_env_set(env, "PGPASSFILE", "/proc/self/fd/%d", passfile);
+}
+
+bool tool_start(struct tool *tool, struct clone *clone, const char *const *argv,
+	const struct conn *conn, const char *database, int in, int out, struct err *e)
+{
+	struct proc_env env CLEANUP(proc_env_clear) = {0};
+	char *conninfo CLEANUP(free_ptr) = NULL;
+	int passfile CLEANUP(close_fd) = -1;
+	const char *args[ARGS_MAX];
+	int n = 0;
+
+	*tool = (struct tool){
+		.clone = clone,
+		.name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0],
+		.proc = PROC_NONE,
+		.stderr_lines = {.longest = LINE_BYTES_MAX, .take = take_line, .context = tool},
+	};
+	if (!tools_conninfo(clone, conn, database, &conninfo, e) ||
+		!tools_passfile(conn, &passfile, e))
+		return false;
+	for (; argv[n]; n++)
+		args[n] = argv[n];
+	args[n++] = "-d";
+	args[n++] = conninfo;
+	args[n] = NULL;
+	make_environment(&env, passfile);
+	return proc_spawn(&tool->proc,
+		&(struct proc_spec){.argv = args,
+			.environment = env.entries,
+			.in = in,
+			.out = out,
+			.err = PROC_PIPE,
+			.keep = &passfile,
+			.keep_count = 1},
+		e);
+}
+
+void tool_read_stderr(struct tool *tool)
+{
+	char bytes[READ_BYTES];
+	ssize_t n;
+
+	if (tool->proc.err < 0)
+		return;
+	while ((n = read(tool->proc.err, bytes, sizeof(bytes))) > 0)
+		lines_add(&tool->stderr_lines, bytes, (size_t)n);
+	if (n == 0) {
+		lines_end(&tool->stderr_lines);
+		proc_close(&tool->proc.err);
+	}
+}
+
+static json_t *last_lines(const struct tool *tool)
+{
+	json_t *lines = json_array();
+	int first = tool->printed > TOOL_LAST_LINES ? tool->printed - TOOL_LAST_LINES : 0;
+
+	for (int i = first; i < tool->printed; i++)
+		json_array_append_new(lines, json_string(tool->last[i % TOOL_LAST_LINES]));
+	return lines;
+}
+
+void tool_report(struct tool *tool, int64_t bytes)
+{
+	char how[64];
+	bool was_killed = !tool->proc.ended && tool->proc.pid > 0;
+
+	if (was_killed)
+		proc_kill(&tool->proc);
+	tool_read_stderr(tool);
+	proc_describe(&tool->proc, how, sizeof(how));
+	attempt_event(tool->clone->attempt, proc_succeeded(&tool->proc) ? EVENT_INFO : EVENT_ERROR,
+		"tool_finished",
+		json_pack("{s:s, s:i, s:i, s:b, s:I, s:o}", "tool", tool->name, "exit_status",
+			tool->proc.exit_status, "signal", tool->proc.term_signal, "stopped_by_us",
+			was_killed, "bytes", (json_int_t)bytes, "output", last_lines(tool)),
+		"%s: %s%s", tool->name, how, was_killed ? ", stopped by us" : "");
+}
+
+bool tool_failed(const struct tool *tool, struct err *e)
+{
+	char how[64];
+
+	proc_describe(&tool->proc, how, sizeof(how));
+	if (tool->reason)
+		return err_code(
+			e, tool->kind, tool->code, "%s: %s: %s", tool->name, how, tool->reason);
+	return err_code(e, ERR_TRANSIENT, TOOL_ERROR_VAGUE, "%s: %s%s%s", tool->name, how,
+		tool->printed ? ": " : "",
+		tool->printed ? tool->last[(tool->printed - 1) % TOOL_LAST_LINES] : "");
+}
+
+void tool_clear(struct tool *tool)
+{
+	proc_clear(&tool->proc);
+	lines_clear(&tool->stderr_lines);
+	for (int i = 0; i < TOOL_LAST_LINES; i++)
+		free(tool->last[i]);
+	free(tool->reason);
+	*tool = (struct tool){.proc = PROC_NONE};
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * pg_dump or pg_restore while it runs: its process, and what it prints.
+ *
+ * Each line on its stderr becomes an event `tool_output`, up to a limit; the last ones are kept for
+ * the event that says how it ended. What it wants to say about a failure is found among its lines,
+ * so a failure names the first line that means something, and its kind.
+ */
+#ifndef ATHENA_FAMILIES_CLONE_TOOL_H
+#define ATHENA_FAMILIES_CLONE_TOOL_H
+
+#include "base/lines.h"
+#include "base/proc.h"
+#include "families/clone/clone.h"
+
+enum { TOOL_LAST_LINES = 50 };
+
+struct tool {
+	struct clone *clone;
+	const char *name;
+	struct proc proc;
+	struct lines stderr_lines;
+	int printed;		     /* lines, in all */
+	char *last[TOOL_LAST_LINES]; /* the line n stands at n % TOOL_LAST_LINES */
+	char *reason;		     /* the line that says why it failed, or NULL */
+	const char *code;	     /* of that line */
+	enum err_kind kind;
+};
+
+/*
+ * Starts it on `database` of the server of `conn`. argv ends in NULL and lacks the connection
+ * string, which is appended. One of in and out is PROC_PIPE, the other PROC_NULL. Release with
+ * tool_clear(), which kills it. The struct must not move.
+ */
+MUSTCHECK bool tool_start(struct tool *tool, struct clone *clone, const char *const *argv,
+	const struct conn *conn, const char *database, int in, int out, struct err *e);
+
+/* Takes what is on stderr, without blocking. */
+void tool_read_stderr(struct tool *tool);
+
+/* Says how it ended as an event, killing it first if it has not. Call once. */
+void tool_report(struct tool *tool, int64_t bytes);
+
+/* Makes the error of a tool that ended badly. Returns false. */
+bool tool_failed(const struct tool *tool, struct err *e);
+
+void tool_clear(struct tool *tool);
+
+#endif

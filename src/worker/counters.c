@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Counting what a worker does. */
+#include "worker/counters.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+const char *const outcome_names[OUTCOMES] = {
+	[OUTCOME_SUCCEEDED] = "succeeded",
+	[OUTCOME_DEAD] = "dead",
+	[OUTCOME_CANCELLED] = "cancelled",
+};
+
+/* Postgres knows how long it waited for the claim, and we for how long since. */
+void counters_ran(struct counters *counters, const struct lease *lease)
+{
+	int64_t now_ns = clock_boot_ns();
+
+	if (lease->started_ns == 0) /* there was no process to run it */
+		return;
+	histogram_observe(&counters->runs, (double)(now_ns - lease->started_ns) / 1e9);
+	if (lease->waited_s >= 0)
+		histogram_observe(&counters->waits,
+			lease->waited_s + (double)(lease->started_ns - lease->asked_ns) / 1e9);
+}
+
+void counters_settled(struct counters *counters, const struct lease *lease, const char *state)
+{
+	if (lease->result.kind == RESULT_FAILED)
+		counters->failed++;
+	for (int i = 0; state && i < OUTCOMES; i++)
+		if (strcmp(state, outcome_names[i]) == 0)
+			counters->finished[i]++;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The child side: a process that does attempts for a worker, one after the other.
+ *
+ * The worker's program re-executes itself as this, with a socket to the worker on descriptor 3 and
+ * the fence page on 4. It never talks to the queue. It ends when the worker closes the socket, and
+ * is killed, with everything it started, when the worker dies or the lease could run out.
+ */
+#ifndef ATHENA_WORKER_EXECUTOR_H
+#define ATHENA_WORKER_EXECUTOR_H
+
+#include <stdbool.h>
+
+/*
+ * True for `-x PARENT [--config FILE]`: the program was re-executed to be an executor of the
+ * process PARENT.
+ */
+bool executor_is_meant(int argc, char *const *argv);
+
+/* Does attempts until the worker goes. Returns the exit status of the process. */
+int executor_main(int argc, char *const *argv);
+
+#endif

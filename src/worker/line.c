@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* One family as a worker serves it. */
+#include "worker/line.h"
+
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "worker/worker.h"
+
+enum {
+	PREFETCH_MAX = 500, /* beyond that nothing is gained, and a crash strands more */
+	HOLD_MS = 500,	    /* what is held unstarted is worth that much time at most */
+	BATCH_MS = 20,	    /* and what is sent to one executor at once, that much */
+	BATCH_MAX = 64,
+	SLOW_MS = 250, /* attempts this long are not fetched ahead */
+	RETRY_MS = 500,
+	AGE_MS = 100, /* held so long makes up for one priority */
+};
+
+void line_init(struct line *line, struct worker *worker, const char *name,
+	const struct family *family, int slots, const struct slot_shared *shared)
+{
+	line->worker = worker;
+	line->name = name;
+	line->family = family;
+	line->lease_ms = (int64_t)family->lease_s * 1000;
+	line->timeout_ms = family->timeout_s * 1000;
+	line->is_hungry = true;
+	line->run_ms = -1;
+	line->slot_count = slots;
+	line->slots = xcalloc((size_t)slots, sizeof(*line->slots));
+	for (int i = 0; i < slots; i++)
+		slot_init(&line->slots[i], shared);
+	sleeper_init(&line->sleeper, shared->loop);
+}
+
+void line_wake(struct line *line)
+{
+	line->is_hungry = true;
+	line->is_woken = line->claim.flying;
+}
+
+void line_retry(struct line *line)
+{
+	line->is_hungry = true;
+	line->is_woken = false;
+	line->claim_after_ms = clock_boot_ms() + RETRY_MS;
+}
+
+/* A short lease leaves less of a margin, and still most of itself to work in. */
+int64_t line_fence_ms(const struct line *line)
+{
+	int64_t margin_ms = line->worker->config->worker.fence_margin_ms;
+
+	if (margin_ms > line->lease_ms / 4)
+		margin_ms = line->lease_ms / 4;
+	return line->lease_ms - margin_ms;
+}
+
+/* Slots that will soon be free; the others are at something longer than what was usual. */
+static int line_quick_slots(const struct line *line)
+{
+	int64_t now_ns = clock_boot_ns();
+	int quick = 0;
+
+	for (int i = 0; i < line->slot_count; i++) {
+		const struct lease *first = line->slots[i].leases;
+
+		quick += !first || now_ns - first->started_ns < SLOW_MS * 1000000LL;
+	}
+	return quick;
+}
+
+/* How many tickets it may have in hand, running ones included. */
+static int line_capacity(const struct line *line)
+{
+	double run_ms = line->run_ms < 0.01 ? 0.01 : line->run_ms;
+	int ahead = (int)(HOLD_MS / run_ms) * line_quick_slots(line);
+
+	if (line->family->prefetch == 0 || line->claim.is_limited || line->run_ms < 0 ||
+		line->run_ms >= SLOW_MS)
+		return line->slot_count;
+	return line->slot_count + (ahead > PREFETCH_MAX ? PREFETCH_MAX : ahead);
+}
+
+/*
+ * A quarter of the capacity at least, or a claim would be sent for each job that ends. A paused
+ * family is asked for like any other: the claim finds out, and the line sleeps until it is resumed.
+ */
+int line_room(const struct line *line)
+{
+	int capacity = line_capacity(line);
+	int room = capacity - line->held_count - line->sent_count;
+
+	if (!line->is_hungry || line->claim.flying || clock_boot_ms() < line->claim_after_ms)
+		return 0;
+	return room >= (capacity + 3) / 4 || line->held_count == 0 ? (room > 0 ? room : 0) : 0;
+}
+
+void line_unhold(struct line *line, struct lease *lease)
+{
+	DL_DELETE(line->held, lease);
+	line->held_count--;
+}
+
+/* By priority, but a stream of better ones cannot keep a lease waiting for ever. */
+static int compare_turns(const struct lease *a, const struct lease *b)
+{
+	int64_t a_turn = a->answered_ms + (int64_t)a->priority * AGE_MS;
+	int64_t b_turn = b->answered_ms + (int64_t)b->priority * AGE_MS;
+
+	if (a_turn != b_turn)
+		return a_turn < b_turn ? -1 : 1;
+	return lease_compare(a, b);
+}
+
+void line_hold(struct line *line, struct lease *lease)
+{
+	lease->state = LEASE_HELD;
+	if (line->held && compare_turns(line->held->prev, lease) <= 0)
+		DL_APPEND(line->held, lease); /* the usual case, without a walk */
+	else
+		DL_INSERT_INORDER(line->held, lease, compare_turns);
+	line->held_count++;
+}
+
+/* An even share for every slot, but no more than BATCH_MS of work. */
+static int line_batch(const struct line *line)
+{
+	int share = (line->held_count + line->slot_count - 1) / line->slot_count;
+	double run_ms = line->run_ms < 0.01 ? 0.01 : line->run_ms;
+	int most = line->run_ms < 0 ? 1 : (int)(BATCH_MS / run_ms);
+
+	most = most > BATCH_MAX ? BATCH_MAX : most;
+	most = most < 1 ? 1 : most;
+	return share < most ? share : most;
+}
+
+static void line_send(struct line *line, struct slot *slot, int64_t fence_ms)
+{
+	struct lease *batch = NULL;
+
+	for (int n = line_batch(line); n > 0 && line->held; n--) {
+		struct lease *lease = line->held;
+
+		line_unhold(line, lease);
+		line->sent_count++;
+		DL_APPEND(batch, lease);
+	}
+	slot_send(slot, batch, line->family->name, line->name, fence_ms, line->timeout_ms);
+}
+
+void line_dispatch(struct line *line)
+{
+	for (int i = 0; i < line->slot_count && line->held; i++)
+		if (slot_is_idle(&line->slots[i]))
+			line_send(line, &line->slots[i], line_fence_ms(line));
+}
+
+void line_take(struct line *line, struct lease *leases)
+{
+	struct lease *lease, *next;
+
+	line->is_hungry = line->is_woken || line->claim.found != CLAIM_LITTLE;
+	line->is_woken = false;
+	DL_FOREACH_SAFE (leases, lease, next) {
+		DL_DELETE(leases, lease);
+		line_hold(line, lease);
+	}
+}
+
+void line_learn(struct line *line, int64_t run_ns)
+{
+	double run_ms = (double)run_ns / 1e6;
+
+	line->run_ms = line->run_ms < 0 ? run_ms : line->run_ms * 0.9 + run_ms * 0.1;
+}
+
+bool line_is_idle(const struct line *line)
+{
+	return line->held_count == 0 && line->sent_count == 0;
+}
+
+void line_clear(struct line *line)
+{
+	for (int i = 0; i < line->slot_count; i++)
+		slot_clear(&line->slots[i]);
+	free(line->slots);
+	sleeper_clear(&line->sleeper);
+}

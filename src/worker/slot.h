@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A slot: room for one executor process, and the leases that were sent to it.
+ *
+ * The executor is started when there is something to do, reused from attempt to attempt, and
+ * replaced after so many attempts and always after a cancel, a timeout or a signal. The leases
+ * stand in the order in which it does them: the first one is running.
+ *
+ * Stopping an attempt always wins: it is asked first (a cancel frame), then the executor's process
+ * group gets SIGTERM once the grace time is over, then SIGKILL. When an executor dies, its group is
+ * killed before anybody else can get the job; the attempt that ran has crashed, those behind it
+ * have not started. Runs on the worker's loop, never blocks.
+ */
+#ifndef ATHENA_WORKER_SLOT_H
+#define ATHENA_WORKER_SLOT_H
+
+#include <uv.h>
+
+#include "base/frame.h"
+#include "queue/lease.h"
+
+struct slot;
+
+struct slot_events {
+	/* An attempt has its result: body as in worker/message.h. The lease left the slot. */
+	void (*result)(void *context, struct lease *lease, const char *body);
+	/* The executor died under it; `how` says how. The lease left the slot. */
+	void (*crashed)(void *context, struct lease *lease, const char *how);
+	/* It had been sent, but the executor died before its turn. The lease left the slot. */
+	void (*unstarted)(void *context, struct lease *lease);
+	void (*event)(void *context, const struct lease *lease, const char *body);
+	void (*progress)(void *context, const struct lease *lease, const char *body);
+	void (*freed)(void *context); /* the slot takes new leases */
+};
+
+/* What all slots of a worker share. */
+struct slot_shared {
+	uv_loop_t *loop;
+	char *program;		 /* path of this executable */
+	const char *config_path; /* or NULL */
+	const char *queue_id;	 /* for attempts to name their traces by */
+	int fence_fd;
+	int64_t cancel_grace_ms;
+	int attempts_max; /* of one executor */
+	const struct slot_events *events;
+	void *context;
+};
+
+enum slot_state {
+	SLOT_EMPTY,   /* no process */
+	SLOT_READY,   /* an executor that takes attempts */
+	SLOT_LEAVING, /* told to end, or dead: its end is awaited */
+};
+
+enum slot_force { FORCE_NONE, FORCE_ASKED, FORCE_TERM, FORCE_KILL };
+
+struct slot {
+	const struct slot_shared *shared;
+	enum slot_state state;
+	struct lease *leases; /* sent, in order */
+	int count;
+	int attempts;  /* that this executor was given */
+	bool must_end; /* replace it once it has nothing to do */
+	enum slot_force force;
+	struct executor_process *process;
+	uv_timer_t *timer;
+};
+
+void slot_init(struct slot *slot, const struct slot_shared *shared);
+
+/* Room for more: none or READY, and nothing sent yet. */
+bool slot_is_idle(const struct slot *slot);
+
+/*
+ * Sends a list of leases (utlist), which the slot takes over. `run` is the built-in family that
+ * does them. On failure to start a process the leases are answered by `crashed`.
+ */
+void slot_send(struct slot *slot, struct lease *leases, const char *run, const char *family,
+	int64_t fence_ms, int64_t timeout_ms);
+
+/* Tells one attempt to stop, with increasing force, or at once where there is no time. */
+void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason);
+
+/* Kills the executor and its group now; its leases are answered as it turns out. */
+void slot_kill(struct slot *slot);
+
+/* Kills, closes, forgets its leases without answering. */
+void slot_clear(struct slot *slot);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The commands there are. */
+#include "cli/command_table.h"
+
+#include <stddef.h>
+
+const struct command *const commands[] = {
+	&command_migrate,
+	&command_enqueue,
+	&command_job_list,
+	&command_job_show,
+	&command_job_events,
+	&command_job_cancel,
+	&command_job_retry,
+	&command_family_list,
+	&command_family_show,
+	&command_family_add,
+	&command_family_set,
+	&command_family_pause,
+	&command_family_resume,
+	&command_worker_list,
+	&command_maintenance_run,
+	&command_maintenance_status,
+	&command_adopt,
+	&command_dev,
+	NULL,
+};

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The structs that the files of commands end with. */
+#ifndef ATHENA_CLI_COMMAND_TABLE_H
+#define ATHENA_CLI_COMMAND_TABLE_H
+
+#include "cli/command.h"
+
+extern const struct command command_migrate;
+extern const struct command command_enqueue;
+extern const struct command command_job_list, command_job_show, command_job_events;
+extern const struct command command_job_cancel, command_job_retry;
+extern const struct command command_family_list, command_family_show;
+extern const struct command command_family_add, command_family_set;
+extern const struct command command_family_pause, command_family_resume;
+extern const struct command command_worker_list;
+extern const struct command command_maintenance_run;
+extern const struct command command_maintenance_status;
+extern const struct command command_adopt;
+extern const struct command command_dev;
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* athena maintenance run */
+#include <signal.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/command_table.h"
+#include "http/http.h"
+#include "maintenance/service.h"
+
+static const struct option_row maintenance_run_options[] = {
+	{.name = "http",
+		.type = OPTION_TEXT,
+		.unit = "ADDR",
+		.help = "serve /metrics, /readyz, /healthz, /ping: HOST:PORT, :PORT (loopback), "
+			"/PATH"},
+	{0},
+};
+
+/* The pages of this process. */
+struct pages {
+	const struct config *config;
+	const char *address; /* NULL: none are wanted */
+	struct http *http;
+};
+
+static bool start_pages(
+	void *context, uv_loop_t *loop, struct maintenance *const *maintenance, struct err *e)
+{
+	static struct worker *const no_worker;
+	struct pages *pages = context;
+	const struct program program = {
+		.kind = PROGRAM_MAINTENANCE, .worker = &no_worker, .maintenance = maintenance};
+
+	return !pages->address ||
+		http_new(&pages->http, loop, pages->config, pages->address, &program, e);
+}
+
+static void stop_pages(void *context)
+{
+	struct pages *pages = context;
+
+	http_free(pages->http);
+}
+
+static bool run(struct cli *cli, struct err *e)
+{
+	struct pages pages = {.address = cli_text(cli, "http")};
+	const struct service_guest guest = {start_pages, stop_pages, &pages};
+	const struct config *config;
+
+	if (!cli_config(cli, &config, e))
+		return false;
+	log_setup(config->log_level, config->log_format);
+	config_log_warnings(config);
+	signal(SIGPIPE, SIG_IGN);
+	pages.config = config;
+	return maintenance_serve(config, &guest, e);
+}
+
+const struct command command_maintenance_run = {
+	.name = "maintenance run",
+	.args = "",
+	.summary = "keeps jobs moving and tables small, until it is told to end",
+	.help = "Promotes what falls due, rescues jobs of workers that died or fell silent, makes\n"
+		"and empties partitions. Every worker does this, too; this is for those that run\n"
+		"with --no-maintenance, or for systems whose workers come and go. It claims no\n"
+		"job, runs no handler and calls no URL. Any number may run: whoever did the last\n"
+		"step of a lane leads it.\n\n"
+		"  athena maintenance run\n",
+	.options = maintenance_run_options,
+	.run = run,
+};

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Long-running programs: components on one uv loop in one thread, and the signals that end them.
+ *
+ * SIGTERM and SIGINT let the worker drain; a second one stops it at once. The program ends when
+ * its worker has.
+ */
+#ifndef ATHENA_CLI_SERVE_H
+#define ATHENA_CLI_SERVE_H
+
+#include "config/config.h"
+
+struct serve_options {
+	const char *const *families; /* for the worker; ended by NULL */
+	bool once;		     /* end when there is nothing left to claim */
+	bool no_maintenance;	     /* leave the lanes to other processes */
+	const char *http;	     /* where to serve pages (http/listener.h); NULL: nowhere */
+};
+
+/* Runs until the end. False when it could not start. */
+MUSTCHECK bool serve(const struct config *config, const struct serve_options *options,
+	int *ret_status, struct err *e);
+
+#endif

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: PostgreSQL
+# Athena, built out of tree in build/. `make help` lists what there is.
+#
+# Programs are src/<program>.c linked with libathena.a, which is every other src/**/*.c; a new file
+# needs no line here. SQL becomes C through sql/embed.awk. Nothing generated is committed.
+
+VERSION := 0.1.0
+
+# Knobs, for the command line. Each SAN has a build folder of its own.
+CC := gcc
+SAN :=
+WERROR :=
+V :=
+PACKAGES :=
+PREFIX := /usr/local
+PEERS :=
+OUT :=
+DESTDIR :=
+DOCDIR = $(PREFIX)/share/doc/athena
+
+comma := ,
+BUILD := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+GEN := $(BUILD)/gen
+GOALS := $(or $(MAKECMDGOALS),all)
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all demo test check lint bench bench-long fmt install clean help FORCE
+
+all:
+
+# --- Packages. Missing ones are installed first, before pkg-config is asked about them.
+
+MODULES := libpq libuv yaml-0.1 jansson libcrypto libmicrohttpd
+PURPOSES := build \
+	$(if $(filter demo test bench%,$(GOALS)),run) \
+	$(if $(filter bench%,$(GOALS)),bench) \
+	$(if $(filter test,$(GOALS)),test) \
+	$(if $(filter check lint,$(GOALS)),check) \
+	$(if $(filter lint,$(GOALS)),lint)
+
+ifneq ($(filter-out clean help fmt,$(GOALS)),)
+ifneq ($(PACKAGES),skip)
+ifneq ($(shell tools/packages.sh $(PURPOSES) >&2 && echo there),there)
+$(error packages are missing)
+endif
+endif
+MODULE_CFLAGS := $(shell pkg-config --cflags $(MODULES))
+MODULE_LIBS := $(shell pkg-config --libs $(MODULES))
+endif
+
+# --- Flags. gnu11: C11 with the cleanup attribute, statement expressions and __VA_OPT__ we use.
+
+CFLAGS_LANGUAGE := -std=gnu11 -D_GNU_SOURCE
+
+# -Werror: only on request, so that newer compilers still build a release.
+# -Wshadow: a second `e` inside a function is a bug that waits.
+# -Wstrict-prototypes: `f()` would accept any arguments.
+# -Wmissing-prototypes: what is not in a header must be static.
+# -Wformat=2: formats are literals, and checked.
+# -Wvla: a stack must not grow by what somebody sends.
+# -Wwrite-strings, -Wcast-qual: const is meant.
+# -Wpointer-arith: void has no size.
+# -Wundef: a misspelt #if is not 0.
+CFLAGS_WARNINGS := -Wall -Wextra $(if $(WERROR),-Werror) \
+	-Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Wwrite-strings \
+	-Wcast-qual -Wpointer-arith -Wundef
+
+# Sanitizers want frame pointers, end at the first finding, and know better than _FORTIFY_SOURCE.
+# Otherwise: checked copies, stack canaries, code at random addresses, no function pointers that
+# could be overwritten. -ffile-prefix-map: the same program wherever it is built.
+ifdef SAN
+CFLAGS_KIND := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+LDFLAGS_KIND := -fsanitize=$(SAN)
+else
+CFLAGS_KIND := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE \
+	-ffile-prefix-map=$(CURDIR)=.
+LDFLAGS_KIND := -pie -Wl,-z,relro,-z,now
+endif
+
+CFLAGS_ALL = $(CFLAGS_LANGUAGE) $(CFLAGS_WARNINGS) $(CFLAGS_KIND) -Isrc -I$(GEN) \
+	$(MODULE_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL = $(LDFLAGS_KIND) $(LDFLAGS)
+
+# --- What there is.
+
+SOURCES := $(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c))
+PROGRAM_SOURCES := $(filter src/athena.c src/athena_worker.c src/athena_daemon.c,$(SOURCES))
+PROGRAMS := $(subst _,-,$(PROGRAM_SOURCES:src/%.c=$(BUILD)/%))
+
+GEN_HEADERS := $(GEN)/sql_statements.h $(GEN)/sql_migrations.h $(GEN)/version.h
+GEN_OBJECTS := $(GEN)/sql_statements.o $(GEN)/sql_migrations.o
+
+LIBRARY := $(BUILD)/libathena.a
+LIBRARY_SOURCES := $(filter-out $(PROGRAM_SOURCES),$(SOURCES))
+LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o) $(GEN_OBJECTS)
+
+UNIT := $(BUILD)/tests/unit/run
+UNIT_SOURCES := $(sort $(wildcard tests/unit/*.c))
+UNIT_MODULES := $(patsubst tests/unit/test_%.c,%,$(filter tests/unit/test_%,$(UNIT_SOURCES)))
+UNIT_OBJECTS := $(UNIT_SOURCES:%.c=$(BUILD)/%.o)
+
+# Programs of tests: build/tests/support/NAME from tests/support/NAME.c
+SUPPORT_SOURCES := $(sort $(wildcard tests/support/*.c))
+SUPPORT := $(SUPPORT_SOURCES:%.c=$(BUILD)/%)
+
+# Programs of benchmarks, likewise; the questions themselves are bench/*.py.
+BENCH_SOURCES := $(sort $(wildcard bench/*.c))
+BENCH := $(BENCH_SOURCES:%.c=$(BUILD)/%)
+
+DOCUMENTS := $(wildcard README.md LICENSE config.example.yaml)
+COMMIT := $(or $(shell git rev-parse --short HEAD 2>/dev/null),unknown)
+
+all: $(PROGRAMS) $(LIBRARY)
+
+# --- Stamps, which change when and only when what they hold does: a new flag compiles all again,
+# a removed source file links anew.
+
+FORCE:
+
+define remember
+$(Q)mkdir -p $(@D)
+$(Q)printf '%s\n' $(1) | cmp -s - $@ || printf '%s\n' $(1) >$@
+endef
+
+$(BUILD)/flags: FORCE
+	$(call remember,'$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)')
+
+$(BUILD)/sources: FORCE
+	$(call remember,'$(LIBRARY_OBJECTS) $(UNIT_OBJECTS)')
+
+$(GEN)/version.h: FORCE
+	$(call remember,'#define ATHENA_VERSION "$(VERSION)"' '#define ATHENA_COMMIT "$(COMMIT)"')
+
+$(GEN)/unit_suites.h: FORCE
+	$(call remember,$(foreach module,$(UNIT_MODULES),'SUITE($(module))'))
+
+# --- SQL as C. The patterns are static: a plain `sql_%` rule would match the objects, too. The
+# folders are prerequisites, so that a removed file counts.
+
+define embed
+$(call say,SQL,$@)
+$(Q)mkdir -p $(@D)
+$(Q)awk -v what=$(1) -v form=$* -f sql/embed.awk $(filter %.sql,$^) </dev/null >$@
+endef
+
+$(GEN)/sql_statements.h $(GEN)/sql_statements.c: $(GEN)/sql_statements.%: sql/embed.awk \
+		$(sort $(wildcard sql/statements/*.sql)) $(wildcard sql/statements)
+	$(call embed,statements)
+
+$(GEN)/sql_migrations.h $(GEN)/sql_migrations.c: $(GEN)/sql_migrations.%: sql/embed.awk \
+		$(sort $(wildcard sql/migrations/*.sql)) $(wildcard sql/migrations)
+	$(call embed,migrations)
+
+# --- Compiling and linking. Generated headers come first; from then on the .d files know.
+
+define compile
+$(call say,CC,$<)
+$(Q)mkdir -p $(@D)
+$(Q)$(CC) $(CFLAGS_ALL) $(1) -MMD -MP -c -o $@ $<
+endef
+
+define link
+$(call say,LINK,$@)
+$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(MODULE_LIBS) $(1)
+endef
+
+$(BUILD)/src/%.o: src/%.c $(BUILD)/flags | $(GEN_HEADERS)
+	$(call compile)
+
+$(GEN_OBJECTS): %.o: %.c $(BUILD)/flags | $(GEN_HEADERS)
+	$(call compile)
+
+# check's own macros hand their formats an argument too many.
+$(UNIT_OBJECTS): $(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_HEADERS) $(GEN)/unit_suites.h
+	$(call compile,-Wno-format-extra-args $(shell pkg-config --cflags check))
+
+$(LIBRARY): $(LIBRARY_OBJECTS) $(BUILD)/sources
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+# build/athena-worker from src/athena_worker.c
+.SECONDEXPANSION:
+$(PROGRAMS): $(BUILD)/%: $(BUILD)/src/$$(subst -,_,$$*).o $(LIBRARY)
+	$(call link)
+
+$(SUPPORT:=.o) $(BENCH:=.o): $(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_HEADERS)
+	$(call compile)
+
+$(SUPPORT) $(BENCH): %: %.o $(LIBRARY)
+	$(call link)
+
+$(UNIT): $(UNIT_OBJECTS) $(LIBRARY)
+	$(call link,$(shell pkg-config --libs check))
+
+-include $(wildcard $(LIBRARY_OBJECTS:.o=.d) $(PROGRAM_SOURCES:%.c=$(BUILD)/%.d) \
+	$(UNIT_OBJECTS:.o=.d) $(SUPPORT:=.d) $(BENCH:=.d))
+
+# --- Goals.
+
+export ATHENA_BUILD := $(BUILD)
+
+# An allocation too large is NULL, as without the sanitizer, and ours to abort on.
+export ASAN_OPTIONS ?= allocator_may_return_null=1
+
+demo: all
+	$(Q)tools/demo.sh
+
+test: all $(UNIT) $(SUPPORT)
+	$(Q)tests/run
+
+check: $(UNIT)
+	$(Q)$(UNIT)
+	$(Q)tools/lint.sh quick
+
+lint: $(GEN_HEADERS) $(GEN)/unit_suites.h
+	$(Q)LINT_CFLAGS='$(CFLAGS_ALL) -Itests/unit -Wno-unused-value' tools/lint.sh all
+
+# PEERS: a folder of drivers of other queues, measured in the same sitting. OUT: where lines go to.
+bench: all $(BENCH)
+	$(Q)bench/run $(if $(PEERS),--peers '$(PEERS)') $(if $(OUT),--out '$(OUT)')
+
+bench-long: all $(BENCH)
+	$(Q)bench/run --long $(if $(PEERS),--peers '$(PEERS)') $(if $(OUT),--out '$(OUT)')
+
+fmt:
+	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(DOCDIR)
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(DOCUMENTS) $(DESTDIR)$(DOCDIR)
+	$(if $(wildcard docs),cp -R docs/. $(DESTDIR)$(DOCDIR))
+
+clean:
+	rm -rf build build-*
+
+help:
+	@echo 'make            the programs, in $(BUILD)/'
+	@echo 'make demo       a sample database cloned by one INSERT, in a private Postgres'
+	@echo 'make test       all tests, against a private Postgres; ends with "N passed, N failed"'
+	@echo 'make bench      every benchmark, short, with plots: ten minutes; PEERS=DIR OUT=DIR'
+	@echo 'make bench-long the sizes that figures are quoted of: hours, unattended'
+	@echo 'make check      unit tests, format, direction of includes: fast, no database'
+	@echo 'make lint       everything that analyses source'
+	@echo 'make fmt        clang-format over all of it'
+	@echo 'make install    PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make clean      removes all build folders'
+	@echo
+	@echo 'CC=clang  SAN=address,undefined  WERROR=1  V=1'
+	@echo 'PACKAGES=skip   do not look for missing Debian packages'

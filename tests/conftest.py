@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Fixtures of all suites, and what counts as a failure: see support/athena_test.py, needs.txt.
+
+A test may take 120 s; @pytest.mark.deadline(600) gives it more.
+
+    cluster       one throwaway server for the whole run
+    database      a migrated database of one's own in it
+    empty_database  the same without Athena's schema
+    own_cluster   a server that the test may stop, kill and restart
+    run           run("athena", "migrate", ...) to the end, its status checked
+    spawn         spawn("athena-worker", "--family=noop") in the background
+    workers       workers.start("noop", poll="1h"), with the settings of support/workers.py
+"""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import pytest
+
+SUPPORT = pathlib.Path(__file__).parent / "support"
+pytest.register_assert_rewrite(*(path.stem for path in SUPPORT.glob("*.py")))
+
+from athena_test import Cluster, Program, patience, run_program  # noqa: E402
+from workers import Workers
+
+DEADLINE_S = 120
+NEEDS = pathlib.Path(__file__).with_name("needs.txt")
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    server = Cluster()
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+class Programs:
+    """What a test has started, ended before the server or database that it talks to."""
+
+    def __init__(self, directory, grace_s=5):
+        self.directory = directory
+        self.grace_s = grace_s
+        self.all = []
+
+    def spawn(self, name, *args, **options):
+        directory = self.directory / f"program-{len(self.all) + 1}"
+        directory.mkdir()
+        program = Program(name, *args, directory=directory, **options)
+        self.all.append(program)
+        return program
+
+    def end(self):
+        """Ends them all; what they started and left behind is ended too, and is a failure."""
+        left = {program.name: program.clean_up(self.grace_s) for program in self.all}
+        left = {name: pids for name, pids in left.items() if pids}
+        assert not left, f"outlived the program that started them: {left}"
+
+
+@pytest.fixture
+def programs(request, tmp_path):
+    registry = Programs(tmp_path)
+    request.node.athena_programs = registry.all
+    yield registry
+    registry.end()
+
+
+@pytest.fixture
+def empty_database(cluster, programs):
+    database = cluster.new_database(label="empty")
+    yield database
+    programs.end()
+    database.drop()
+
+
+@pytest.fixture
+def database(cluster, programs):
+    database = cluster.migrated_database(label="db")
+    yield database
+    programs.end()
+    database.drop()
+
+
+@pytest.fixture
+def own_cluster(request, programs):
+    server = Cluster()
+    request.node.athena_clusters = [server]
+    yield server.start()
+    programs.end()
+    server.remove()
+
+
+@pytest.fixture
+def default_url(request):
+    """The control-plane database of run and spawn: that of `database`, if the test uses it."""
+    if "database" in request.fixturenames:
+        return request.getfixturevalue("database").url
+    return None
+
+
+@pytest.fixture
+def run(default_url, tmp_path):
+    def run(name, *args, **options):
+        return run_program(name, *args, **{"url": default_url, "cwd": tmp_path, **options})
+    return run
+
+
+@pytest.fixture
+def spawn(default_url, programs):
+    def spawn(name, *args, **options):
+        return programs.spawn(name, *args, **{"url": default_url, **options})
+    return spawn
+
+
+@pytest.fixture
+def workers(default_url, programs, tmp_path):
+    return Workers(programs, default_url, tmp_path)
+
+
+# What a failed test shows beside its own words: the logs of what it ran.
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for program in getattr(item, "athena_programs", []):
+        tail = "\n".join(program.stderr().splitlines()[-60:])
+        report.sections.append((f"stderr of {program.name} (pid {program.pid})", tail))
+    for server in getattr(item, "athena_clusters", []):
+        report.sections.append(("log of own_cluster", server.log_tail()))
+
+
+# needs.txt: the only way for a test not to run. Any other skip, and any xfail, is a failure.
+
+def read_needs():
+    """[(test id prefix, condition, reason)]"""
+    rows = []
+    for line in NEEDS.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            match = re.fullmatch(r"(\S+)\s+(.+?)\s+# (.+)", line)
+            assert match, f"needs.txt: not 'TEST CONDITION # reason': {line}"
+            rows.append(match.groups())
+    return rows
+
+
+def is_met(condition):
+    """One word is a command that must exist; more words are run by the shell."""
+    script = condition if " " in condition else f"command -v {condition}"
+    return subprocess.run(["sh", "-c", script], capture_output=True).returncode == 0
+
+
+def pytest_collection_modifyitems(config, items):
+    config.athena_excused = {}
+    unmet = [row for row in read_needs() if not is_met(row[1])]
+    for item in items:
+        for prefix, condition, reason in unmet:
+            if item.nodeid.startswith(prefix):
+                config.athena_excused[item.nodeid] = f"{reason} (needs {condition})"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    """Prints who was excused, and leaves the figures for tests/run."""
+    stats = terminalreporter.stats
+    excused = getattr(config, "athena_excused", {})
+    for test, reason in excused.items():
+        terminalreporter.write_line(f"NOT RUN {test}: {reason}")
+    skipped = [report for report in stats.get("skipped", []) if report.nodeid not in excused]
+    for report in skipped:
+        terminalreporter.write_line(f"FAILED {report.nodeid}: skipped, but not in needs.txt")
+    failed = [*stats.get("failed", []), *stats.get("error", []), *stats.get("xfailed", []),
+              *stats.get("xpassed", []), *skipped]
+    if "ATHENA_TEST_COUNTS" in os.environ:
+        passed = len(stats.get("passed", []))
+        pathlib.Path(os.environ["ATHENA_TEST_COUNTS"]).write_text(f"{passed} {len(failed)}\n")
+
+
+# A test that hangs is a failure as well, with its fixtures torn down.
+
+def on_alarm(_number, _frame):
+    pytest.fail("ran out of its time", pytrace=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    mark = item.get_closest_marker("deadline")
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.alarm(int((mark.args[0] if mark else DEADLINE_S) * patience()))
+    yield
+    signal.alarm(0)
+
+
+def pytest_configure(config):
+    """SIGTERM ends a run as ^C does, with fixtures torn down."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Sessions that do what they like, all at once: then everything is drained and has to add up."""
+import collections
+import os
+import random
+import threading
+
+import psycopg
+import pytest
+
+from athena_test import wait_until
+from sessions import Worker, assert_lawful, queue_options, run_statement, small_leaves, somebody
+
+SESSIONS = 6
+STEPS = int(os.environ.get("ATHENA_STEPS", "120"))
+LEADER = somebody()
+
+
+class Session(threading.Thread):
+    """One client, with a random number generator and a worker of its own."""
+
+    def __init__(self, database, number, seed, counts):
+        super().__init__(daemon=True)
+        self.random = random.Random(f"{seed} {number}")
+        self.conn = database.connect(options=queue_options())
+        self.counts = counts
+        self.database = database
+        self.worker = Worker(database, "noop", "other", conn=self.conn)
+        self.held = []
+        self.error = None
+
+    def run(self):
+        try:
+            for _ in range(STEPS):
+                self.step()
+        except BaseException as error:
+            self.error = error
+
+    def step(self):
+        action = self.random.choice(ACTIONS)
+        for _ in range(50):  # whatever meets a deadlock or a conflict is done again
+            try:
+                action(self)
+                self.counts[action.__name__] += 1
+                return
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure) as error:
+                self.counts[error.sqlstate] += 1
+            except EXPECTED as error:
+                self.counts[type(error).__name__] += 1
+                return
+        raise AssertionError(f"{action.__name__} never got through")
+
+    def ask(self, sql, *args):
+        return self.conn.execute(sql, args or None).fetchall()
+
+    def family(self):
+        return self.random.choice(["noop", "noop", "other"])
+
+    def some_job(self):
+        rows = self.ask("SELECT id FROM athena.jobs ORDER BY id DESC LIMIT 60")
+        return self.random.choice(rows)["id"] if rows else 0
+
+    def insert(self):
+        count = self.random.choice([1, 1, 2, 7])
+        self.ask("INSERT INTO athena.jobs (family, priority, run_at, max_attempts, unique_key)"
+                 " SELECT %s, %s, now() + %s * interval '1 ms', %s, CASE WHEN %s THEN (%s + n)::text END"
+                 " FROM generate_series(1, %s) AS n RETURNING id",
+                 self.family(), self.random.randint(0, 9), self.random.choice([0, 0, 0, 5, 200]), self.random.randint(1, 3),
+                 self.random.random() < 0.4, self.random.randint(0, 9), count)
+
+    def insert_rolled_back(self):
+        with self.conn.transaction(force_rollback=True):
+            self.insert()
+
+    def claim(self):
+        family, most = self.family(), self.random.randint(1, 5)
+        if self.random.random() < 0.5:
+            rows = self.ask("SELECT * FROM athena.claim(%s, %s, %s)", self.worker.id, family, most)
+        else:
+            lanes = self.random.sample(range(10), 10)
+            with self.conn.transaction():
+                run_statement(self.conn, "lock_family", family)
+                rows = self.worker.claim(most, family, lanes)
+        assert all(row["payload"] is not None for row in rows)
+        self.held += rows
+
+    def settle_some_succeeded(self):
+        rows = [self.held.pop() for _ in range(min(len(self.held), self.random.randint(1, 4)))]
+        if rows:
+            answer = self.worker.settle_succeeded(*rows)
+            self.counts["lost"] += len(answer["missing"] or [])
+
+    def settle(self):
+        if self.held:
+            row = self.held.pop(self.random.randrange(len(self.held)))
+            answer = self.worker.settle(
+                row, self.random.choice(["succeeded", "failed", "failed", "cancelled", "returned", "snoozed"]),
+                error_kind=self.random.choice(["transient", "permanent"]), retry_in=self.random.choice(["0 s", "5 ms", None]))
+            self.counts[answer["answer"]] += 1
+
+    def cancel(self):
+        self.ask("SELECT athena.cancel(%s)", self.some_job())
+
+    def cancel_many(self):
+        jobs = [self.some_job() for _ in range(3)]
+        with self.conn.transaction():
+            for job in jobs:
+                self.ask("SELECT athena.cancel(%s)", job)
+
+    def retry(self):
+        self.ask("SELECT athena.retry(%s)", self.some_job())
+
+    def lane(self):
+        lane = self.random.choice(["promote", "promote", "deadlines", "rescue", "tallies", "leaves", "registry"])
+        self.ask("SELECT athena.run_lane(%s, %s)", lane, LEADER)
+
+    def promote_beside_the_leader(self):
+        self.database_owner("SELECT athena.lane_promote(3)")
+
+    def prune(self):
+        self.ask("SELECT athena.run_lane('prune', %s, '{\"finished\": \"50 ms\", \"dead\": \"100 ms\"}')", LEADER)
+
+    def rescue_somebody(self):
+        self.ask("SELECT athena.rescue(%s, w.id, w.heartbeat_at, '1 h', true, %s)"
+                 " FROM athena.workers AS w ORDER BY random() LIMIT 1", LEADER, self.random.randint(1, 3))
+
+    def beat(self):
+        told = self.worker.beat()
+        if told[0]["what"] == "fenced":
+            self.held.clear()
+            self.worker = Worker(self.database, "noop", "other", conn=self.conn)
+
+    def leave(self):
+        self.ask("SELECT athena.unregister_worker(%s)", self.worker.id)
+        self.held.clear()
+        self.worker = Worker(self.database, "noop", "other", conn=self.conn)
+
+    def pause_and_resume(self):
+        family = self.family()
+        self.ask("SELECT athena.pause(%s)", family)
+        self.ask("SELECT athena.resume(%s)", family)
+
+    def limit(self):
+        self.ask("UPDATE athena.families SET max_running = %s WHERE name = 'other' RETURNING 1",
+                 self.random.choice([None, 1, 3, 100]))
+
+    def sleep_and_wake(self):
+        run_statement(self.conn, "sleep_sign", self.worker.id, "noop")
+        run_statement(self.conn, "sleep_unsign", self.worker.id, "noop")
+
+    def database_owner(self, sql):
+        self.database.cluster.connect(self.database.name).execute(sql).connection.close()
+
+
+ACTIONS = [Session.insert] * 6 + [Session.claim] * 6 + [Session.settle_some_succeeded] * 3 + [Session.settle] * 5 + [
+    Session.cancel, Session.cancel, Session.cancel_many, Session.retry, Session.retry, Session.lane, Session.lane,
+    Session.lane, Session.promote_beside_the_leader, Session.prune, Session.rescue_somebody, Session.beat,
+    Session.leave, Session.pause_and_resume, Session.limit, Session.sleep_and_wake, Session.insert_rolled_back]
+
+# Refusals that are right: unknown or pruned jobs, states that cannot be retried, keys that are held,
+# a worker that was rescued away, a lane whose lock another holds for longer than 20 ms.
+EXPECTED = (psycopg.errors.NoDataFound, psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.UniqueViolation,
+            psycopg.errors.LockNotAvailable)
+
+
+def drain(database):
+    """Ends every job, as a last worker would."""
+    database.query("UPDATE athena.families SET max_running = NULL, paused_at = NULL")
+    worker = Worker(database, "noop", "other")
+    database.query("SELECT athena.unregister_worker(id) FROM athena.workers WHERE id <> %s", worker.id)
+
+    def is_drained():
+        database.query("SELECT athena.lane_promote(100000)")
+        for family in ("noop", "other"):
+            while rows := worker.claim(500, family):
+                assert worker.settle_succeeded(*rows)["settled"] == len(rows)
+        return database.value("SELECT (SELECT count(*) FROM athena.scheduled) + (SELECT count(*) FROM athena.ready) = 0")
+
+    wait_until(is_drained, 20)
+
+
+@pytest.mark.deadline(300)
+@pytest.mark.parametrize("seed", os.environ.get("ATHENA_SEEDS", "1 2 3").split())
+def test_random_sessions_lose_nothing(database, seed):
+    database.query("INSERT INTO athena.families (name) VALUES ('other')")
+    database.query("UPDATE athena.families SET backoff_base = '1 ms'")
+    small_leaves(database, 100)
+    counts = collections.Counter()
+    sessions = [Session(database, number, seed, counts) for number in range(SESSIONS)]
+    for session in sessions:
+        session.start()
+    for session in sessions:
+        session.join(200)
+        assert not session.is_alive(), "hangs"
+    for session in sessions:
+        if session.error:
+            raise session.error
+    # A worker that was declared dead goes on claiming until its next heartbeat tells it; such leases
+    # are what this lane is for.
+    database.query("SELECT athena.lane_rescue(100000)")
+    assert_lawful(database)
+    drain(database)
+    assert_lawful(database)
+    assert database.value("SELECT count(*) FROM athena.uniques") == 0
+    assert database.value("SELECT count(*) FROM athena.leases") == 0
+    assert database.value("SELECT count(*) FROM athena.jobs") == database.value("SELECT count(*) FROM athena.outcomes") > 0
+    print(f"seed {seed}: {dict(counts)}")
+    for needed in ("claim", "settle", "settled", "cancel", "retry", "prune", "rescue_somebody"):
+        assert counts[needed] > 0, counts

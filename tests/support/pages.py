@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The pages that a program serves with --http, and what /metrics says."""
+import http.client
+import re
+import socket
+import time
+
+TIMEOUT_S = 10
+
+
+class Reply:
+    def __init__(self, status, text, headers, took_s):
+        self.status = status
+        self.text = text
+        self.headers = headers
+        self.took_s = took_s
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Pages:
+    """`address` as the program logs it: 127.0.0.1:PORT, [::1]:PORT or a path."""
+
+    def __init__(self, address):
+        self.address = address
+
+    @classmethod
+    def of(cls, program):
+        """Those of a program that was started with --http."""
+        return cls(program.wait_log(r"http_listening address=(\S+)")[1])
+
+    def connect(self):
+        """A connection of http.client."""
+        if self.address.startswith("/"):
+            return _UnixConnection(self.address)
+        host, _, port = self.address.rpartition(":")
+        return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
+
+    def socket(self):
+        """A connected socket, to say anything on."""
+        connection = self.connect()
+        connection.connect()
+        return connection.sock
+
+    def get(self, path, method="GET", **options):
+        connection = self.connect()
+        began = time.monotonic()
+        try:
+            connection.request(method, path, **options)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return Reply(answer.status, text, answer.headers, time.monotonic() - began)
+        finally:
+            connection.close()
+
+    def metrics(self):
+        reply = self.get("/metrics")
+        assert reply.status == 200
+        return Metrics(reply.text)
+
+    def is_ready(self):
+        return self.get("/readyz").status == 200
+
+
+class Metrics:
+    """One scrape: metrics["athena_up"], metrics["athena_queue_depth", "noop", "ready"]."""
+
+    def __init__(self, text):
+        self.text = text
+        self.types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+        self.helps = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.M))
+        self._samples = {}
+        for line in text.splitlines():
+            if line.startswith("#"):
+                continue
+            name, labels, value = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line).groups()
+            key = (name, *re.findall(r'\w+="((?:[^"\\]|\\.)*)"', labels or ""))
+            assert key not in self._samples, f"twice: {line}"
+            self._samples[key] = float(value)
+
+    def __getitem__(self, key):
+        return self._samples[key if isinstance(key, tuple) else (key,)]
+
+    def get(self, *key):
+        return self._samples.get(key)
+
+    def of(self, name):
+        """{labels: value} of one metric; the only label by itself."""
+        return {key[1] if len(key) == 2 else key[1:]: value
+                for key, value in self._samples.items() if key[0] == name}

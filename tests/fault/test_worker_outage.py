@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Postgres goes away under running jobs: stopped, frozen, crashed, replaced by another one."""
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+
+from athena_test import Cluster, processes, run_program, wait_until
+from proxy import Proxy
+from sessions import assert_lawful
+from workers import is_dead, read_lines, script, settled, wait_line
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server of these tests' own, which they may stop."""
+    server = Cluster()
+    try:
+        yield server.start()
+    finally:
+        thaw(server)
+        server.remove()
+
+
+@pytest.fixture
+def away(server, programs):
+    """A database there, with leases of 6 s: fences fall 5 s after the last heartbeat."""
+    database = server.migrated_database("away")
+    database.query("UPDATE athena.families SET lease = '6 s', backoff_base = '0 s' WHERE name = 'noop'")
+    yield database
+    thaw(server)
+    if not server.is_running():
+        server.start()
+    programs.end()
+    database.drop()
+
+
+def server_pids(server):
+    return [server.process.pid, *(pid for pid, (parent, _) in processes().items()
+                                  if parent == server.process.pid)]
+
+
+def freeze(server):
+    """SIGSTOP, to the postmaster first, so that there are no more of them."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    for pid in server_pids(server):
+        os.kill(pid, signal.SIGSTOP)
+
+
+def thaw(server):
+    if server.is_running():
+        for pid in server_pids(server):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def gone(server, database, how):
+    """Frozen, or stopped and started again as pg_ctl does."""
+    database.close()
+    if how == "frozen":
+        freeze(server)
+    else:
+        server.stop({"stopped": "fast", "crashed": "immediate"}[how])
+    yield
+    if how == "frozen":
+        thaw(server)
+    else:
+        server.start()
+
+
+def beats(tmp_path):
+    """A command that writes the time ten times a second, and its log."""
+    log = tmp_path / "beats"
+    return script(tmp_path, "beat", f"echo $$ >>{log}-pid\nwhile :; do date +%s.%N >>{log}; sleep 0.1; done\n"), log
+
+
+@pytest.mark.parametrize("how", ["frozen", "stopped", "crashed"])
+def test_away_for_less_than_the_lease(server, away, workers, how):
+    """Two workers, each a job over all of it and a job that ends meanwhile: the same attempts finish,
+    nobody is rescued, nothing is fenced."""
+    pair = [workers.start(url=away.url, concurrency=2) for _ in range(2)]
+    long = [away.enqueue("noop", {"sleep_ms": 5500}) for _ in range(2)]
+    short = [away.enqueue("noop", {"sleep_ms": 1500}) for _ in range(2)]
+    wait_until(lambda: away.value("SELECT count(*) FROM athena.leases") == 4)
+    with gone(server, away, how):
+        began = time.monotonic()
+        time.sleep(3.5)
+    away_s = time.monotonic() - began
+    assert away_s < 4.5, "the test's own pace"
+    for job in short:
+        assert away.wait_for_state(job, "succeeded", 4)["attempt"] == 1
+    for job in long:
+        assert away.wait_for_state(job, "succeeded", 6)["attempt"] == 1
+    assert away.query("SELECT * FROM athena.failures") == []
+    assert away.value("SELECT count(*) FROM athena.workers") == 2
+    for worker in pair:
+        assert worker.stderr().count(" registered ") == 1
+        assert worker.stderr().count("connection_failed") <= 20, "once per session and reason, not per try"
+    assert away.wait_for_state(away.enqueue("noop"), "succeeded", 2)
+    assert_lawful(away)
+
+
+@pytest.mark.parametrize("how", ["frozen", "stopped"])
+def test_away_for_longer_than_the_fence(server, away, workers, tmp_path, how):
+    """What runs is dead before its lease could have ended, and is tried again; what ended in time is
+    settled as it ended."""
+    command, log = beats(tmp_path)
+    families = {"own": {"run": "command", "command": command, "lease": "6s", "max_attempts": 1}}
+    worker = workers.start("noop,own", url=away.url, families=families)
+    job, own, short = (away.enqueue("noop", {"sleep_ms": 60000}), away.enqueue("own"),
+                       away.enqueue("noop", {"sleep_ms": 2500}))
+    wait_until(lambda: away.value("SELECT count(*) FROM athena.leases") == 3)
+    pid = int(wait_line(f"{log}-pid", r"(\d+)")[1])
+    with gone(server, away, how):
+        began = time.time()
+        wait_until(lambda: is_dead(pid), 7, "the fence has fallen")
+        fenced_s = time.time() - began
+        time.sleep(max(0, began + 6.5 - time.time()))
+    away.query("UPDATE athena.jobs SET payload = '{}' WHERE id = %s", job)
+    # The last heartbeat was sent at most 300 ms before, or a second where it met the end of the server.
+    assert 3.9 < fenced_s < 5.5, fenced_s
+    assert float(read_lines(log)[-1]) < began + 5.5
+    assert away.wait_for_state(short, "succeeded", 5)["attempt"] == 1
+    away.wait_for_state(own, "dead", 5)
+    row = away.wait_for_state(job, "succeeded", 15)
+    assert row["attempt"] == 2
+    errors = away.query("SELECT job_id, attempt, kind, error FROM athena.failures ORDER BY job_id")
+    assert [(row["job_id"], row["attempt"], row["kind"]) for row in errors] == [
+        (job, 1, "crashed"), (own, 1, "crashed")]
+    assert all(row["error"].startswith("fenced: no heartbeat") for row in errors), errors
+    assert worker.stderr().count(" registered ") == 1
+    assert_lawful(away)
+
+
+def test_nothing_begins_that_would_be_fenced_at_once(server, away, workers):
+    """Held jobs wait, and are run once a heartbeat has been answered."""
+    worker = workers.start(url=away.url, concurrency=1)
+    for _ in range(20):
+        away.wait_for_state(away.enqueue("noop"), "succeeded")
+    slow = away.enqueue("noop", {"sleep_ms": 4500}, priority=0)
+    away.wait_for_state(slow, "running")
+    rest = away.column("INSERT INTO athena.jobs (family, payload) SELECT 'noop', '{\"sleep_ms\": 200}'"
+                       " FROM generate_series(1, 20) RETURNING id")
+    wait_until(lambda: away.value("SELECT count(*) FROM athena.leases") > 5, 5)
+    with gone(server, away, "frozen"):
+        time.sleep(5.5)
+    for job in [slow, *rest]:
+        away.wait_for_state(job, "succeeded", 15)
+    assert away.query("SELECT * FROM athena.failures") == [], "none was fenced"
+    assert worker.is_running()
+    assert_lawful(away)
+
+
+def test_a_crash_of_the_server_under_load(server, away, workers):
+    """SIGKILL to all of it, twice, between claims and settles of any kind."""
+    pair = [workers.start(url=away.url) for _ in range(2)]
+    jobs = away.column("INSERT INTO athena.jobs (family, payload)"
+                       " SELECT 'noop', jsonb_build_object('sleep_ms', n % 30) FROM generate_series(1, 2000) AS n"
+                       " RETURNING id")
+    for ended in (200, 800):
+        wait_until(lambda: away.value("SELECT count(*) FROM athena.outcomes") > ended, 20)
+        away.close()
+        server.kill()
+        server.start()
+    wait_until(lambda: away.value("SELECT count(*) FROM athena.outcomes") == len(jobs), 30)
+    assert away.query("SELECT state::text, attempt, count(*) FROM athena.outcomes GROUP BY 1, 2") == [
+        {"state": "succeeded", "attempt": 1, "count": 2000}]
+    assert away.query("SELECT * FROM athena.failures") == []
+    for worker in pair:
+        assert worker.terminate() == 0
+    assert_lawful(away)
+
+
+def test_another_server_at_the_same_address(server, cluster, away, workers, tmp_path):
+    """As after a failover: leases and numbers of the old one mean nothing. What runs is stopped, the
+    worker registers anew, and jobs of the new one run."""
+    command, log = beats(tmp_path)
+    proxy = Proxy(server)
+    new = cluster.create_database(away.name)
+    run_program("athena", "migrate", url=new.url)
+    worker = workers.start("noop,own", url=proxy.url(away),
+                           families={"own": {"run": "command", "command": command}})
+    worker.wait_log("asleep", count=2)
+    own = away.enqueue("own")
+    pid = int(wait_line(f"{log}-pid", r"(\d+)")[1])
+    proxy.cluster = cluster
+    proxy.drop_all()
+    worker.wait_log("fenced .*another one", 5)
+    wait_until(lambda: is_dead(pid), 2, "what ran is stopped")
+    worker.wait_log(" registered ", 5, count=2)
+    assert new.column("SELECT id FROM athena.workers") != away.column("SELECT id FROM athena.workers")
+    for _ in range(5):
+        assert new.wait_for_state(new.enqueue("noop"), "succeeded", 4)["attempt"] == 1
+    assert new.query("SELECT * FROM athena.failures") == []
+    assert away.value("SELECT count(*) FROM athena.leases WHERE job_id = %s", own) == 1, "left to the rescue"
+    assert worker.terminate() == 0
+    assert_lawful(new)
+    proxy.close()
+    new.drop()
+
+
+def test_a_connection_that_swallows_everything(server, away, workers):
+    """Established, and silent: no answer to two heartbeats is an end, whatever the socket says."""
+    proxy = Proxy(server)
+    worker = workers.start(url=proxy.url(away))
+    job = away.enqueue("noop", {"sleep_ms": 2000})
+    away.wait_for_state(job, "running")
+    proxy.hang_all()
+    worker.wait_log("connection_lost session=pulse .*no answer", 5)
+    worker.wait_log("connection_lost session=work .*no answer", 5)
+    assert away.wait_for_state(job, "succeeded", 5)["attempt"] == 1
+    assert settled(worker, job)["answer"] == "settled"
+    assert worker.terminate() == 0
+    proxy.close()
+    assert_lawful(away)

@@ -21,6 +21,8 @@ const struct command *const commands[] = {
 	&command_worker_list,
 	&command_maintenance_run,
 	&command_maintenance_status,
+	&command_config_show,
+	&command_config_check,
 	&command_adopt,
 	&command_dev,
 	NULL,

@@ -15,6 +15,7 @@ extern const struct command command_family_pause, command_family_resume;
 extern const struct command command_worker_list;
 extern const struct command command_maintenance_run;
 extern const struct command command_maintenance_status;
+extern const struct command command_config_show, command_config_check;
 extern const struct command command_adopt;
 extern const struct command command_dev;
 

@@ -330,6 +330,14 @@ static bool command_execute(struct attempt *attempt, struct err *e)
 	return command_verdict(&command, e);
 }
 
+static bool command_check_entry(const struct config_family *entry, struct err *e)
+{
+	return entry->command ||
+		err_set(e, ERR_CONFIG,
+			"%s: family \"%s\" needs a line `command: [PROGRAM, ARGUMENT...]`",
+			entry->where, entry->name);
+}
+
 const struct family command_family = {
 	.name = "command",
 	.summary = "runs a command that the worker's configuration names",
@@ -337,6 +345,7 @@ const struct family command_family = {
 	.is_frame = true,
 	.lease_s = 20,
 	.max_attempts = 5,
+	.check_entry = command_check_entry,
 	.execute = command_execute,
 	.cancel = command_cancel,
 };

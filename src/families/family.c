@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "config/config.h"
+
 const struct family *family_find(const char *name)
 {
 	for (const struct family *const *family = families; *family; family++)
@@ -27,4 +29,16 @@ bool family_check(
 	if (rows && !option_check_object(rows, payload, "payload", e))
 		return false;
 	return !family->check || family->check(payload, e);
+}
+
+bool family_check_entry(const struct config_family *entry, struct err *e)
+{
+	const struct family *family = family_find(entry->run);
+
+	if (!family)
+		return err_set(e, ERR_CONFIG,
+			"%s: family \"%s\" must say under \"run\" which built-in family does its "
+			"work, and \"%.64s\" is none",
+			entry->where, entry->name, entry->run);
+	return !family->check_entry || family->check_entry(entry, e);
 }

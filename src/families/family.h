@@ -20,6 +20,7 @@
 #include "config/option.h"
 
 struct attempt;
+struct config_family;
 
 struct family {
 	const char *name;		  /* value of jobs.family, or of `run:` in config.yaml */
@@ -38,6 +39,10 @@ struct family {
 
 	/* Does the job. False with a kind that decides about a retry. */
 	MUSTCHECK bool (*execute)(struct attempt *attempt, struct err *e);
+
+	/* Optional: whether an entry of `families:` that runs this one says all that it must. Pure.
+	 */
+	MUSTCHECK bool (*check_entry)(const struct config_family *entry, struct err *e);
 
 	/* Optional: asks the outside world to stop; called once, from inside attempt_wait(). */
 	void (*cancel)(struct attempt *attempt);
@@ -58,5 +63,8 @@ const struct option_row *family_payload(const struct family *family, const char 
 /* Option rows and check() in one: what the CLI asks before it enqueues, and the executor. */
 MUSTCHECK bool family_check(
 	const struct family *family, const char *job_family, const json_t *payload, struct err *e);
+
+/* Whether an entry of `families:` can be served. ERR_CONFIG with its file and line. Pure. */
+MUSTCHECK bool family_check_entry(const struct config_family *entry, struct err *e);
 
 #endif

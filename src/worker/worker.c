@@ -441,11 +441,8 @@ static bool worker_add_line(struct worker *worker, const char *name, struct err 
 	int slots = own ? own->concurrency : worker->config->worker.concurrency;
 	struct line *line = &worker->lines[worker->line_count];
 
-	if (!family && own)
-		return err_set(e, ERR_CONFIG,
-			"%s: family \"%s\" must say under \"run\" which built-in family does its "
-			"work, and \"%s\" is none",
-			own->where, name, own->run);
+	if (own && !family_check_entry(own, e))
+		return false;
 	if (!family)
 		return err_set(e, ERR_CONFIG,
 			"family \"%s\" is neither built in nor under `families:` in the "

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """config.yaml, .env and variables, as the programs meet them."""
+import json
+import re
+
 import pytest
 
 from athena_test import wait_until
@@ -85,3 +88,55 @@ def test_a_family_must_be_run_by_a_built_in_one(run, database, tmp_path):
     config.write_text("families:\n  thumbs:\n    command: [/bin/true]\n")
     done = run("athena-worker", "--family=thumbs", "--config", config, status=2)
     assert f'{config}:2: family "thumbs" must say under "run" which built-in family' in done.stderr
+
+
+# --- athena config
+
+CHECKED = """\
+worker:
+  poll: 3s
+families:
+  thumbs: {run: command, command: [/bin/true], env: {API_TOKEN: canary-4}}
+  odd: {run: noop}
+postgres_clients:
+  shop: postgresql://u:canary-5@h/shop
+"""
+
+
+def test_config_show_tells_each_value_and_where_it_came_from(run, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(CHECKED)
+    (tmp_path / ".env").write_text("ATHENA_WORKER_DRAIN=7s\n")
+    env = {"ATHENA_WORKER_HEARTBEAT": "2s", "ATHENA_DATABASE_URL": "postgresql://u:canary-6@h/d"}
+    told = {f"{row['section']}.{row['key']}": (row["value"], row["origin"])
+            for row in json.loads(run("athena", "config", "show", "--config", config, "--json", env=env).stdout)}
+    assert told["worker.poll"] == ("3s", f"{config}:2")
+    assert told["worker.drain"] == ("7s", "ATHENA_WORKER_DRAIN in .env")
+    assert told["worker.heartbeat"] == ("2s", "ATHENA_WORKER_HEARTBEAT")
+    assert told["worker.concurrency"] == (4, "default")
+    assert told["postgres_clients.shop"] == ("postgresql://u:***@h/shop", f"{config}:7")
+    text = run("athena", "config", "show", "--config", config, env=env).stdout
+    assert re.search(rf"^worker\.poll +3s +{config}:2$", text, re.M)
+    assert "canary" not in text and "canary" not in str(told)
+
+
+def test_config_check_finds_no_fault(run, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(CHECKED + "gateway: {x: 1}\n")
+    done = run("athena", "config", "check", "--config", config)
+    assert done.stdout == f"{config}: good, 2 families, 1 warning\n"
+    assert done.stderr.startswith("warning: ") and "gateway" in done.stderr
+    assert json.loads(run("athena", "config", "check", "--config", config, "--json").stdout) == {
+        "config": str(config), "families": 2, "warnings": 1}
+
+
+@pytest.mark.parametrize("entry, error", [
+    ("{run: command}", 'family "thumbs" needs a line `command: [PROGRAM, ARGUMENT...]`'),
+    ("{run: nope}", 'family "thumbs" must say under "run" which built-in family does its work, and "nope" is none'),
+    ("{concurrency: 0}", '"concurrency" must be a whole number from 1 to')])
+def test_config_check_ends_with_status_2_and_says_where(run, tmp_path, entry, error):
+    config = tmp_path / "config.yaml"
+    config.write_text(f"families:\n  thumbs: {entry}\n")
+    done = run("athena", "config", "check", "--config", config, status=2)
+    assert done.stderr.startswith(f"athena config check: {config}:2: {error}")
+    assert done.stdout == ""

@@ -6,9 +6,11 @@
 
 VERSION := 0.1.0
 
-# Knobs, for the command line. Each SAN has a build folder of its own.
+# Knobs, for the command line. Each SAN has a build folder of its own, and so has FAULTS=1: programs
+# with fault points (src/base/fault.h), for tests only.
 CC := gcc
 SAN :=
+FAULTS :=
 WERROR :=
 V :=
 PACKAGES :=
@@ -19,7 +21,7 @@ DESTDIR :=
 DOCDIR = $(PREFIX)/share/doc/athena
 
 comma := ,
-BUILD := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+BUILD := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(FAULTS),-fault)
 GEN := $(BUILD)/gen
 GOALS := $(or $(MAKECMDGOALS),all)
 Q := $(if $(V),,@)
@@ -27,7 +29,7 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all demo test check lint bench bench-long fmt install clean help FORCE
+.PHONY: all faults demo test test-fault check lint bench bench-long fmt install clean help FORCE
 
 all:
 
@@ -35,9 +37,9 @@ all:
 
 MODULES := libpq libuv yaml-0.1 jansson libcrypto libmicrohttpd
 PURPOSES := build \
-	$(if $(filter demo test bench%,$(GOALS)),run) \
+	$(if $(filter demo test test-fault bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
-	$(if $(filter test,$(GOALS)),test) \
+	$(if $(filter test test-fault,$(GOALS)),test) \
 	$(if $(filter check lint,$(GOALS)),check) \
 	$(if $(filter lint,$(GOALS)),lint)
 
@@ -53,7 +55,7 @@ endif
 
 # --- Flags. gnu11: C11 with the cleanup attribute, statement expressions and __VA_OPT__ we use.
 
-CFLAGS_LANGUAGE := -std=gnu11 -D_GNU_SOURCE
+CFLAGS_LANGUAGE := -std=gnu11 -D_GNU_SOURCE $(if $(FAULTS),-DFAULTS)
 
 # -Werror: only on request, so that newer compilers still build a release.
 # -Wshadow: a second `e` inside a function is a bug that waits.
@@ -208,8 +210,18 @@ export ASAN_OPTIONS ?= allocator_may_return_null=1
 demo: all
 	$(Q)tools/demo.sh
 
-test: all $(UNIT) $(SUPPORT)
+# Programs with fault points, beside the ordinary ones.
+FAULT_BUILD := $(BUILD)-fault
+export ATHENA_FAULT_BUILD := $(FAULT_BUILD)
+
+faults:
+	$(Q)$(MAKE) --no-print-directory FAULTS=1 PACKAGES=skip all
+
+test: all faults $(UNIT) $(SUPPORT)
 	$(Q)tests/run
+
+test-fault: all faults $(SUPPORT)
+	$(Q)ATHENA_MATRIX=all tests/run tests/fault
 
 check: $(UNIT)
 	$(Q)$(UNIT)
@@ -241,6 +253,7 @@ help:
 	@echo 'make            the programs, in $(BUILD)/'
 	@echo 'make demo       a sample database cloned by one INSERT, in a private Postgres'
 	@echo 'make test       all tests, against a private Postgres; ends with "N passed, N failed"'
+	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
 	@echo 'make bench      every benchmark, short, with plots: ten minutes; PEERS=DIR OUT=DIR'
 	@echo 'make bench-long the sizes that figures are quoted of: hours, unattended'
 	@echo 'make check      unit tests, format, direction of includes: fast, no database'

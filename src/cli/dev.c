@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/proc.h"
 #include "cli/cli.h"
 #include "cli/command_table.h"
@@ -80,6 +81,7 @@ static bool make_database(const struct dev *dev, struct err *e)
 	struct conn conn CLEANUP(conn_close) = {0};
 
 	return conn_open(&conn, url, "athena dev", 0, e) &&
+		!FAULT_FAILS("dev", "create", PQsocket(conn.pg), e) &&
 		query_command(&conn, "CREATE DATABASE " DEV_DATABASE, e);
 }
 

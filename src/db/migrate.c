@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "db/params.h"
 #include "db/query.h"
 #include "sql_migrations.h"
@@ -242,7 +243,9 @@ static bool record(struct conn *conn, const struct migration *migration, struct 
 
 static bool apply(struct conn *conn, const struct migration *migration, struct err *e)
 {
-	if (!query_script(conn, find_ours(migration->number)->text, e) ||
+	if (FAULT_FAILS("migrate", "apply", PQsocket(conn->pg), e) ||
+		!query_script(conn, find_ours(migration->number)->text, e) ||
+		FAULT_FAILS("migrate", "record", PQsocket(conn->pg), e) ||
 		!record(conn, migration, e))
 		return err_in(e, "migration %04d_%s", migration->number, migration->name);
 	return true;
@@ -254,7 +257,8 @@ static bool step(struct conn *conn, struct migrations *ret_applied, struct err *
 	struct migrations migrations CLEANUP(migrations_clear) = {0};
 	const struct migration *pending;
 
-	if (!query_command(conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", e) ||
+	if (FAULT_FAILS("migrate", "begin", PQsocket(conn->pg), e) ||
+		!query_command(conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", e) ||
 		!query_command(conn, lock_timeout, e) ||
 		!query_run(conn, &sql_migrations_lock, NULL, NULL, e) ||
 		!migrations_read(conn, &migrations, e) || !check_history(&migrations, e))
@@ -262,7 +266,9 @@ static bool step(struct conn *conn, struct migrations *ret_applied, struct err *
 	pending = find_state(&migrations, MIGRATION_PENDING);
 	if (pending && !apply(conn, pending, e))
 		return false;
-	if (!query_command(conn, "COMMIT", e))
+	if (FAULT_FAILS("migrate", "commit", PQsocket(conn->pg), e) ||
+		!query_command(conn, "COMMIT", e) ||
+		FAULT_FAILS("migrate", "committed", PQsocket(conn->pg), e))
 		return err_in(e, "committing a migration");
 	if (pending)
 		add_pending(ret_applied, find_ours(pending->number));

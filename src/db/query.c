@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
+#include "base/mem.h"
 #include "db/name_set.h"
 
 struct sqlstate_row {
@@ -91,16 +93,11 @@ static bool prepare_once(struct conn *conn, const struct sql_statement *statemen
 	return true;
 }
 
-bool query_rows(struct conn *conn, const struct sql_statement *statement,
+static bool execute(struct conn *conn, const struct sql_statement *statement,
 	const struct params *params, PGresult **ret_rows, struct err *e)
 {
-	static const struct params none;
-	const char *const *values;
+	const char *const *values = (const char *const *)params->values;
 
-	if (!params)
-		params = &none;
-	assert(params->count == statement->nparams);
-	values = (const char *const *)params->values;
 	if (conn->flags & CONN_NO_PREPARE)
 		return settle_result(PQexecParams(conn->pg, statement->text, params->count, NULL,
 					     values, NULL, NULL, 0),
@@ -110,6 +107,23 @@ bool query_rows(struct conn *conn, const struct sql_statement *statement,
 	return settle_result(
 		PQexecPrepared(conn->pg, statement->name, params->count, values, NULL, NULL, 0),
 		ret_rows, e);
+}
+
+bool query_rows(struct conn *conn, const struct sql_statement *statement,
+	const struct params *params, PGresult **ret_rows, struct err *e)
+{
+	static const struct params none;
+	PGresult *rows CLEANUP(clear_result) = NULL;
+
+	if (!params)
+		params = &none;
+	assert(params->count == statement->nparams);
+	if (FAULT_FAILS(statement->name, "send", PQsocket(conn->pg), e) ||
+		!execute(conn, statement, params, &rows, e) ||
+		FAULT_FAILS(statement->name, "answered", PQsocket(conn->pg), e))
+		return false;
+	*ret_rows = TAKE(rows);
+	return true;
 }
 
 bool query_run(struct conn *conn, const struct sql_statement *statement,

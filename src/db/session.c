@@ -5,9 +5,11 @@
 #include <assert.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "db/conn.h"
@@ -30,6 +32,9 @@ struct request {
 	session_done *done;
 	void *context;
 	PGresult *result; /* the answer so far; the end of it comes apart */
+#ifdef FAULTS
+	char subject[64]; /* its first parameter */
+#endif
 	struct request *prev, *next;
 };
 
@@ -50,6 +55,9 @@ struct session {
 	struct err failure;  /* why connecting failed, as logged; kind ERR_NONE: it did not */
 	int64_t failure_ms;  /* boot clock: when that was */
 	int failures_untold; /* since */
+#ifdef FAULTS
+	bool is_cut; /* the group must not be committed */
+#endif
 };
 
 static void session_watch(struct session *session, int events);
@@ -229,13 +237,85 @@ static void session_flush(struct session *session)
 		session_watch(session, UV_READABLE | (left == 1 ? UV_WRITABLE : 0));
 }
 
+/* --- Faults of tests (base/fault.h): one armed statement, hurt before, during and after its commit
+ */
+
+#ifdef FAULTS
+
+/* The statement that was queued last. True when one that fails was sent instead. */
+static bool fault_sends(struct session *session, const char *const *values)
+{
+	struct request *request = session->requests->prev;
+	char *sql CLEANUP(free_ptr) = NULL;
+	enum fault_effect effect;
+
+	if (values && values[0])
+		snprintf(request->subject, sizeof(request->subject), "%s", values[0]);
+	effect = fault_at(request->name, request->subject, "send");
+	session->is_cut |= effect == FAULT_DROP;
+	if (effect != FAULT_ERROR)
+		return false;
+	sql = xasprintf(
+		"DO $$BEGIN RAISE 'fault injected' USING ERRCODE = '%s'; END$$", fault_sqlstate());
+	PQsendQueryParams(session->pg, sql, 0, NULL, NULL, NULL, NULL, 0);
+	return true;
+}
+
+/* The server gets all of the group but its end, and has to roll it back. */
+static bool fault_cuts(struct session *session)
+{
+	if (!session->is_cut)
+		return false;
+	session->is_cut = false;
+	PQflush(session->pg);
+	shutdown(PQsocket(session->pg), SHUT_RDWR);
+	return true;
+}
+
+/* The last sync is on its way, and with it what came since the one before. */
+static void fault_sent(struct session *session)
+{
+	struct request *request = session->requests->prev->prev;
+
+	for (; request->kind == REQUEST_QUERY; request = request->prev)
+		if (fault_at(request->name, request->subject, "sent") == FAULT_DROP)
+			shutdown(PQsocket(session->pg), SHUT_RDWR);
+}
+
+/* The group is committed. True when nobody is to hear of it. */
+static bool fault_answered(struct session *session)
+{
+	struct request *request;
+	bool is_lost = false;
+
+	DL_FOREACH (session->group, request)
+		if (request->kind == REQUEST_QUERY && query_ok(request->result))
+			is_lost |=
+				fault_at(request->name, request->subject, "answered") == FAULT_DROP;
+	if (is_lost)
+		session_reset(session, "an answer was lost, as a test wanted");
+	return is_lost;
+}
+
+#else
+
+#define fault_sends(session, values) false
+#define fault_cuts(session) false
+#define fault_sent(session) ((void)0)
+#define fault_answered(session) false
+
+#endif
+
 void session_sync(struct session *session)
 {
 	session_queue(session, REQUEST_SYNC, "sync", NULL, NULL);
-	if (PQpipelineSync(session->pg) == 1)
+	if (fault_cuts(session))
+		session_break(session);
+	else if (PQpipelineSync(session->pg) == 1)
 		session_flush(session);
 	else
 		session_break(session);
+	fault_sent(session);
 }
 
 /* Where libpq refuses, the connection is broken, and the sync that follows finds out. */
@@ -251,7 +331,9 @@ void session_send(struct session *session, const struct sql_statement *statement
 	assert(session->state == SESSION_UP);
 	assert(params->count == statement->nparams);
 	session_queue(session, REQUEST_QUERY, statement->name, done, context);
-	if (session->spec.flags & CONN_NO_PREPARE)
+	if (fault_sends(session, values))
+		; /* something else in its place */
+	else if (session->spec.flags & CONN_NO_PREPARE)
 		PQsendQueryParams(
 			session->pg, statement->text, params->count, NULL, values, NULL, NULL, 0);
 	else
@@ -361,6 +443,8 @@ static bool session_take_result(struct session *session, PGresult *result)
 		PQclear(result);
 		request_free(pop(&session->requests));
 		session->unanswered--;
+		if (fault_answered(session))
+			return false;
 		session_finish_group(session);
 		if (session->state == SESSION_PREPARING && !session->requests)
 			session_come_up(session);

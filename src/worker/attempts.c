@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "worker/worker.h"
@@ -69,6 +70,7 @@ static void on_result(void *context, struct lease *lease, const char *body)
 	json_auto_t *result = body[0] ? json_loads(body, 0, NULL) : NULL;
 	const char *kind = member(result, "kind", "transient");
 
+	FAULT("result", "read");
 	lease->line->sent_count--;
 	line_learn(lease->line, clock_boot_ns() - lease->started_ns);
 	counters_ran(&lease->line->counters, lease);
@@ -88,6 +90,7 @@ static void on_crashed(void *context, struct lease *lease, const char *how)
 	int64_t silent_ms = (clock_boot_ns() - fence_last_beat_ns(worker->fence)) / 1000000;
 	char text[160];
 
+	FAULT("crash", "read");
 	lease->line->sent_count--;
 	counters_ran(&lease->line->counters, lease);
 	if (lease->stop != STOP_NONE) {

@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/frame.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -218,8 +219,11 @@ static bool executor_execute(struct executor *x, const struct pending *pending, 
 	log_debug("attempt_started", LOG_I("job", attempt.job_id), LOG_I("ticket", attempt.ticket),
 		LOG_I("boot_us", clock_boot_ns() / 1000));
 	fence_guard(order_number(x->batch, "fence_ms") * 1000000);
+	FAULT_LEDGER_BEGIN(attempt.job_id, attempt.ticket, attempt.number);
+	FAULT("execute", "begun");
 	ok = family_check(family, attempt.family_name, attempt.payload, e) &&
 		family->execute(&attempt, e);
+	FAULT_LEDGER_END(attempt.job_id, attempt.ticket, ok);
 	fence_release();
 	x->attempt = NULL;
 	arena_clear(&attempt.arena);
@@ -236,9 +240,12 @@ static void executor_do(struct executor *x, struct pending *pending)
 	x->total = -1;
 	x->unit = "";
 	x->progress_ms = 0;
+	FAULT("execute", "begin");
 	ok = executor_execute(x, pending, &e);
 	free(TAKE(x->phase));
+	FAULT("execute", "end");
 	send_result(pending->ticket, ok ? NULL : &e);
+	FAULT("execute", "sent");
 	json_decref(pending->order);
 	free(pending);
 }

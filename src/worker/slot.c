@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "worker/message.h"
@@ -364,7 +365,9 @@ void slot_send(struct slot *slot, struct lease *leases, const char *run, const c
 				"its executor could not be started");
 		return;
 	}
+	FAULT("dispatch", "send");
 	slot_write(slot, &out);
+	FAULT("dispatch", "sent");
 	slot_begin_first(slot);
 }
 

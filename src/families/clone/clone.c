@@ -19,6 +19,7 @@
 
 #include <inttypes.h>
 
+#include "base/fault.h"
 #include "db/query.h"
 #include "families/clone/database.h"
 #include "families/clone/pipeline.h"
@@ -107,9 +108,11 @@ static bool verify(struct clone *clone, struct err *e)
 		    &staging, e))
 		return false;
 	/* After we are in, since rights that are copied may keep us out. */
-	if (!database_copy(clone, e))
+	if (!database_copy(clone, e) ||
+		FAULT_FAILS("clone", "described", PQsocket(clone->target.conn.pg), e))
 		return false;
-	return clone->verify == CLONE_VERIFY_NONE || verify_run(clone, &staging, e);
+	return (clone->verify == CLONE_VERIFY_NONE || verify_run(clone, &staging, e)) &&
+		!FAULT_FAILS("clone", "verified", PQsocket(clone->target.conn.pg), e);
 }
 
 static bool complete(struct clone *clone, struct err *e)

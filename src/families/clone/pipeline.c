@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "base/fault.h"
 #include "families/clone/progress.h"
 #include "families/clone/tool.h"
 
@@ -168,7 +169,8 @@ bool pipeline_run(struct clone *clone, const char *snapshot, struct err *e)
 	clone->piped_bytes = 0;
 	if (!start_dump(&pipeline, snapshot, e) || !start_restore(&pipeline, e))
 		return false;
-	ok = run(&pipeline, e);
+	ok = run(&pipeline, e) &&
+		!FAULT_FAILS("clone", "piped", PQsocket(clone->target.conn.pg), e);
 	tool_report(&pipeline.dump, clone->piped_bytes);
 	tool_report(&pipeline.restore, clone->piped_bytes);
 	return ok;

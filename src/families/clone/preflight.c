@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "base/fault.h"
 #include "db/query.h"
 #include "families/clone/leftovers.h"
 #include "families/clone/tools.h"
@@ -243,11 +244,15 @@ bool preflight(struct clone *clone, bool *ret_is_done, struct err *e)
 	source_ok = open_source(clone, &needs, e);
 	if (!source_ok && !findings_take(&clone->findings, clone->attempt, e))
 		return false;
+	if (FAULT_FAILS("clone", "validated", PQsocket(clone->source.conn.pg), e))
+		return false;
 	attempt_phase(clone->attempt, "prepare_target");
 	target_ok = open_target(clone, &is_done, e);
 	if (target_ok && !is_done && needs)
 		target_ok = check_needs(clone, needs, e);
 	if (!target_ok && !findings_take(&clone->findings, clone->attempt, e))
+		return false;
+	if (FAULT_FAILS("clone", "prepared", PQsocket(clone->target.conn.pg), e))
 		return false;
 	*ret_is_done = is_done;
 	if (is_done)

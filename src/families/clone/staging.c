@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "db/query.h"
 #include "families/clone/ddl.h"
 
@@ -52,7 +53,9 @@ bool staging_create(struct clone *clone, struct err *e)
 
 	if (!ddl_add(&sql, &clone->target.conn, e, "CREATE DATABASE %I", clone->staging) ||
 		!add_locale(&sql, clone, e) ||
-		!attempt_command(clone->attempt, &clone->target.conn, sql.bytes, e))
+		FAULT_FAILS("clone", "create", PQsocket(clone->target.conn.pg), e) ||
+		!attempt_command(clone->attempt, &clone->target.conn, sql.bytes, e) ||
+		FAULT_FAILS("clone", "created", PQsocket(clone->target.conn.pg), e))
 		return err_in(e, "creating %s", clone->staging);
 	attempt_event(clone->attempt, EVENT_INFO, "staging_created",
 		json_pack("{s:s}", "name", clone->staging), "created %s", clone->staging);
@@ -63,8 +66,11 @@ bool staging_create(struct clone *clone, struct err *e)
 
 bool staging_drop(struct clone *clone, const char *name, struct err *e)
 {
-	return ddl_run(clone->attempt, &clone->target.conn, e,
-		       "DROP DATABASE IF EXISTS %I WITH (FORCE)", name) ||
+	return (!FAULT_FAILS("clone_drop", "send", PQsocket(clone->target.conn.pg), e) &&
+		       ddl_run(clone->attempt, &clone->target.conn, e,
+			       "DROP DATABASE IF EXISTS %I WITH (FORCE)", name) &&
+		       !FAULT_FAILS(
+			       "clone_drop", "answered", PQsocket(clone->target.conn.pg), e)) ||
 		err_in(e, "dropping %s", name);
 }
 
@@ -128,12 +134,15 @@ bool staging_mark(struct clone *clone, struct err *e)
 	const char *mark = mark_text(clone);
 	bool ok;
 
+	if (FAULT_FAILS("clone", "mark", PQsocket(clone->target.conn.pg), e))
+		return false;
 	if (conn_is_superuser(&clone->target.conn))
 		ok = ddl_run(clone->attempt, &clone->target.conn, e,
 			"ALTER DATABASE %I SET athena.clone = %L", clone->staging, mark);
 	else
 		ok = mark_by_comment(clone, mark, e);
-	return ok || err_in(e, "marking %s as verified", clone->staging);
+	return (ok && !FAULT_FAILS("clone", "marked", PQsocket(clone->target.conn.pg), e)) ||
+		err_in(e, "marking %s as verified", clone->staging);
 }
 
 bool staging_rename(struct clone *clone, struct err *e)
@@ -141,6 +150,8 @@ bool staging_rename(struct clone *clone, struct err *e)
 	int64_t deadline_ms = clock_boot_ms() + RENAME_WITHIN_MS;
 	int ready;
 
+	if (FAULT_FAILS("clone", "rename", PQsocket(clone->target.conn.pg), e))
+		return false;
 	while (!ddl_run(clone->attempt, &clone->target.conn, e, "ALTER DATABASE %I RENAME TO %I",
 		clone->staging, clone->target.database)) {
 		if (strcmp(e->sqlstate, "42P04") == 0)
@@ -153,5 +164,5 @@ bool staging_rename(struct clone *clone, struct err *e)
 		if (!attempt_wait(clone->attempt, NULL, 0, RENAME_AGAIN_MS, &ready, e))
 			return false;
 	}
-	return true;
+	return !FAULT_FAILS("clone", "renamed", PQsocket(clone->target.conn.pg), e);
 }

@@ -19,6 +19,8 @@ PEERS :=
 OUT :=
 DESTDIR :=
 DOCDIR = $(PREFIX)/share/doc/athena
+MANDIR = $(PREFIX)/share/man
+COMPLETIONDIR = $(PREFIX)/share/bash-completion/completions
 
 comma := ,
 BUILD := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(FAULTS),-fault)
@@ -240,10 +242,29 @@ bench-long: all $(BENCH)
 fmt:
 	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(DOCDIR)
+# What is made from the tables of commands and options, by the program that has them.
+MANUALS := $(addprefix $(BUILD)/man/,athena.1 athena-worker.1 athena-daemon.1 athena-config.5)
+COMPLETION := $(BUILD)/man/athena.bash
+
+$(MANUALS): $(BUILD)/man/%: $(BUILD)/athena
+	$(call say,MAN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$< manual $* >$@
+
+$(COMPLETION): $(BUILD)/athena
+	$(Q)mkdir -p $(@D)
+	$(Q)$< completion bash >$@
+
+# bash loads completions by the name of the program.
+install: all $(MANUALS) $(COMPLETION)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(DOCDIR) $(DESTDIR)$(COMPLETIONDIR) \
+		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(DOCUMENTS) $(DESTDIR)$(DOCDIR)
+	install -m 644 $(filter %.1,$(MANUALS)) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(filter %.5,$(MANUALS)) $(DESTDIR)$(MANDIR)/man5
+	for program in $(notdir $(PROGRAMS)); do \
+		install -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/$$program || exit 1; done
 	$(if $(wildcard docs),cp -R docs/. $(DESTDIR)$(DOCDIR))
 
 clean:

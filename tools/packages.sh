@@ -18,7 +18,7 @@ packages_for()
 		libjansson-dev libmicrohttpd-dev libssl-dev uthash-dev ;;
 	run) echo 'postgresql=/usr/lib/postgresql/*/bin/initdb' \
 		'postgresql-client=/usr/lib/postgresql/*/bin/pg_dump' ;;
-	test) echo check prometheus python3 python3-pytest python3-psycopg ;;
+	test) echo check groff-base prometheus python3 python3-pytest python3-psycopg ;;
 	bench) echo python3 python3-psycopg python3-matplotlib ;;
 	check) echo check clang-format git ;;
 	lint) echo clang-tidy cppcheck shellcheck ;;

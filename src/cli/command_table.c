@@ -25,5 +25,7 @@ const struct command *const commands[] = {
 	&command_config_check,
 	&command_adopt,
 	&command_dev,
+	&command_manual,
+	&command_completion,
 	NULL,
 };

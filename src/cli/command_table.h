@@ -16,7 +16,11 @@ extern const struct command command_worker_list;
 extern const struct command command_maintenance_run;
 extern const struct command command_maintenance_status;
 extern const struct command command_config_show, command_config_check;
+extern const struct command command_manual, command_completion;
 extern const struct command command_adopt;
 extern const struct command command_dev;
+
+/* Programs that are one command each; not in `commands`. */
+extern const struct command program_worker, program_daemon;
 
 #endif

@@ -90,7 +90,8 @@ static void print_verdict(const struct cli *cli, const struct config *config)
 		return;
 	}
 	printf("%s: good, %zu famil%s, %zu warning%s\n",
-		config->config_path ? config->config_path : "no config.yaml, defaults and variables",
+		config->config_path ? config->config_path
+				    : "no config.yaml, defaults and variables",
 		config->family_count, config->family_count == 1 ? "y" : "ies", warnings,
 		warnings == 1 ? "" : "s");
 }

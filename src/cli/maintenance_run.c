@@ -5,15 +5,12 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/command_table.h"
+#include "cli/serve.h"
 #include "http/http.h"
 #include "maintenance/service.h"
 
 static const struct option_row maintenance_run_options[] = {
-	{.name = "http",
-		.type = OPTION_TEXT,
-		.unit = "ADDR",
-		.help = "serve /metrics, /readyz, /healthz, /ping: HOST:PORT, :PORT (loopback), "
-			"/PATH"},
+	SERVE_HTTP_ROW,
 	{0},
 };
 

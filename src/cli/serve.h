@@ -10,6 +10,19 @@
 
 #include "config/config.h"
 
+/* Rows for the option tables of long-running programs. */
+#define SERVE_NO_MAINTENANCE_ROW                                                 \
+	{                                                                        \
+		.name = "no_maintenance", .type = OPTION_BOOL,                   \
+		.help = "leave promotion, rescue and pruning to other processes" \
+	}
+#define SERVE_HTTP_ROW                                                                            \
+	{                                                                                         \
+		.name = "http", .type = OPTION_TEXT, .unit = "ADDR",                              \
+		.help = "serve /metrics, /readyz, /healthz, /ping: HOST:PORT, :PORT (loopback), " \
+			"/PATH"                                                                   \
+	}
+
 struct serve_options {
 	const char *const *families; /* for the worker; ended by NULL */
 	bool once;		     /* end when there is nothing left to claim */

@@ -69,7 +69,7 @@ static void print_command_line(const struct terminal *terminal, const struct com
 	print_line(terminal, left.bytes, command->summary);
 }
 
-static const char *value_name(const struct option_row *row)
+const char *usage_value_name(const struct option_row *row)
 {
 	if (row->unit)
 		return row->unit;
@@ -85,6 +85,15 @@ static const char *value_name(const struct option_row *row)
 	}
 }
 
+void usage_option_help(const struct option_row *row, struct buf *out)
+{
+	buf_text(out, row->help);
+	if (row->type == OPTION_INT && row->min != row->max && row->max < INT32_MAX)
+		buf_printf(out, ", %" PRId64 " to %" PRId64, row->min, row->max);
+	if (row->fallback && row->type != OPTION_BOOL)
+		buf_printf(out, " (default %s)", row->fallback);
+}
+
 static void print_option(const struct terminal *terminal, const struct option_row *row)
 {
 	struct buf left CLEANUP(buf_clear) = {0};
@@ -94,12 +103,8 @@ static void print_option(const struct terminal *terminal, const struct option_ro
 	arguments_spelling(row->name, spelled, sizeof(spelled));
 	buf_printf(&left, "--%s", spelled);
 	if (row->type != OPTION_BOOL)
-		buf_printf(&left, " %s", value_name(row));
-	buf_text(&right, row->help);
-	if (row->type == OPTION_INT && row->min != row->max && row->max < INT32_MAX)
-		buf_printf(&right, ", %" PRId64 " to %" PRId64, row->min, row->max);
-	if (row->fallback && row->type != OPTION_BOOL)
-		buf_printf(&right, " (default %s)", row->fallback);
+		buf_printf(&left, " %s", usage_value_name(row));
+	usage_option_help(row, &right);
 	print_line(terminal, left.bytes, right.bytes);
 }
 

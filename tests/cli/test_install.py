@@ -34,3 +34,11 @@ def test_installing_again_changes_nothing(tmp_path):
     install(tmp_path)
     assert picture() == first
     assert tmp_path / "opt/athena/share/doc/athena/LICENSE" in first
+
+
+def test_man_pages_and_completion_are_installed(tmp_path):
+    share = install(tmp_path) / "share"
+    assert sorted(path.name for path in share.glob("man/man?/*")) == [
+        "athena-config.5", "athena-daemon.1", "athena-worker.1", "athena.1"]
+    for program in PROGRAMS:
+        assert f" {program}" in (share / "bash-completion/completions" / program).read_text().splitlines()[-1]

@@ -127,10 +127,12 @@ CREATE TABLE athena.jobs (
 		CHECK (timeout > '0' AND timeout <= '30 days'),
 	unique_key   text COLLATE "C"
 		CONSTRAINT "a unique_key has 1 to 512 bytes" CHECK (octet_length(unique_key) BETWEEN 1 AND 512),
+	concurrency_key text COLLATE "C"
+		CONSTRAINT "a concurrency_key has 1 to 512 bytes" CHECK (octet_length(concurrency_key) BETWEEN 1 AND 512),
 	created_at   timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT jobs_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
-COMMENT ON TABLE athena.jobs IS 'What was asked for, written once. INSERT (family, payload) and optionally kind, priority, run_at, max_attempts, timeout, unique_key.';
+COMMENT ON TABLE athena.jobs IS 'What was asked for, written once. INSERT (family, payload) and optionally kind, priority, run_at, max_attempts, timeout, unique_key, concurrency_key.';
 
 -- Partitioned as jobs is, so that the primary key forbids a second outcome and both leaves of a
 -- range can be emptied together.
@@ -152,8 +154,10 @@ CREATE TABLE athena.jobs_default PARTITION OF athena.jobs DEFAULT;
 CREATE TABLE athena.outcomes_default PARTITION OF athena.outcomes DEFAULT;
 
 -- Tickets. A ticket is never updated: to change one is to delete it and insert a new number, so a
--- claim never meets a row that changed under it. The three nullable or boolean columns at the end
--- save the moves from reading the body. Never partitioned: the claim goes by ctid.
+-- claim never meets a row that changed under it. has_key, timeout and concurrency_key save the moves
+-- from reading the body. With eight columns the null bitmap still fits the padding of the row's
+-- header: a key that is not there costs no byte, and a ninth column would cost every ticket eight.
+-- Never partitioned: the claim goes by ctid.
 CREATE TABLE athena.ready (
 	ticket   bigint NOT NULL,
 	job_id   bigint NOT NULL,
@@ -161,11 +165,13 @@ CREATE TABLE athena.ready (
 	attempt  smallint NOT NULL,
 	has_key  boolean NOT NULL,
 	family   text COLLATE "C" NOT NULL,
-	timeout  interval
+	timeout  interval,
+	concurrency_key text COLLATE "C"
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
 	autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 CREATE INDEX ready_line ON athena.ready (family, priority, ticket);
 CREATE INDEX ready_renumbered ON athena.ready (job_id) WHERE ticket <> job_id;
+CREATE INDEX ready_keyed ON athena.ready (family, concurrency_key, priority, ticket) WHERE concurrency_key IS NOT NULL;
 COMMENT ON TABLE athena.ready IS 'Tickets that may be claimed now, in the order (family, priority, ticket). attempt: how often it was run before.';
 
 CREATE TABLE athena.scheduled (
@@ -175,7 +181,8 @@ CREATE TABLE athena.scheduled (
 	attempt  smallint NOT NULL,
 	has_key  boolean NOT NULL,
 	family   text COLLATE "C" NOT NULL,
-	timeout  interval
+	timeout  interval,
+	concurrency_key text COLLATE "C"
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX scheduled_due ON athena.scheduled (run_at);
 COMMENT ON TABLE athena.scheduled IS 'Jobs that become ready at run_at: delayed, or waiting out a back-off.';
@@ -190,10 +197,12 @@ CREATE TABLE athena.leases (
 	attempt     smallint NOT NULL,
 	has_key     boolean NOT NULL,
 	family      text COLLATE "C" NOT NULL,
-	timeout     interval
+	timeout     interval,
+	concurrency_key text COLLATE "C"
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
 	autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 CREATE INDEX leases_renumbered ON athena.leases (job_id) WHERE ticket <> job_id;
+CREATE INDEX leases_keyed ON athena.leases (family, concurrency_key) WHERE concurrency_key IS NOT NULL;
 COMMENT ON TABLE athena.leases IS 'A worker holds this ticket. Never updated; ticket and worker_id together are the fence.';
 
 CREATE TABLE athena.waiting (
@@ -205,7 +214,8 @@ CREATE TABLE athena.waiting (
 	attempt    smallint NOT NULL,
 	has_key    boolean NOT NULL,
 	family     text COLLATE "C" NOT NULL,
-	timeout    interval
+	timeout    interval,
+	concurrency_key text COLLATE "C"
 );
 COMMENT ON TABLE athena.waiting IS 'Jobs parked until an outside callback or its timeout.';
 

@@ -144,12 +144,12 @@ BEGIN
 		PERFORM athena.refuse_job(bad.family, bad.payload);
 	END IF;
 	delayed := EXISTS (SELECT FROM new_jobs AS n WHERE n.run_at > now());
-	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout)
-	SELECT n.id, n.id, n.family, n.priority, 0, n.unique_key IS NOT NULL, n.timeout
+	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
+	SELECT n.id, n.id, n.family, n.priority, 0, n.unique_key IS NOT NULL, n.timeout, n.concurrency_key
 	  FROM new_jobs AS n WHERE n.run_at <= now();
 	IF delayed THEN
-		INSERT INTO athena.scheduled (job_id, run_at, family, priority, attempt, has_key, timeout)
-		SELECT n.id, n.run_at, n.family, n.priority, 0, n.unique_key IS NOT NULL, n.timeout
+		INSERT INTO athena.scheduled (job_id, run_at, family, priority, attempt, has_key, timeout, concurrency_key)
+		SELECT n.id, n.run_at, n.family, n.priority, 0, n.unique_key IS NOT NULL, n.timeout, n.concurrency_key
 		  FROM new_jobs AS n WHERE n.run_at > now();
 	END IF;
 	INSERT INTO athena.tallies (family, state, delta)
@@ -270,15 +270,15 @@ END;
 CREATE FUNCTION athena.enqueue(
 	family text, payload jsonb DEFAULT '{}', kind text DEFAULT NULL, priority integer DEFAULT 5,
 	run_at timestamptz DEFAULT now(), max_attempts integer DEFAULT NULL,
-	timeout interval DEFAULT NULL, unique_key text DEFAULT NULL) RETURNS bigint
+	timeout interval DEFAULT NULL, unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	job bigint;
 BEGIN
 	LOOP
-		INSERT INTO athena.jobs (family, payload, kind, priority, run_at, max_attempts, timeout, unique_key)
+		INSERT INTO athena.jobs (family, payload, kind, priority, run_at, max_attempts, timeout, unique_key, concurrency_key)
 		VALUES (enqueue.family, coalesce(enqueue.payload, '{}'), enqueue.kind, coalesce(enqueue.priority, 5),
-			coalesce(enqueue.run_at, now()), enqueue.max_attempts, enqueue.timeout, enqueue.unique_key)
+			coalesce(enqueue.run_at, now()), enqueue.max_attempts, enqueue.timeout, enqueue.unique_key, enqueue.concurrency_key)
 		RETURNING id INTO job;
 		IF job IS NULL THEN
 			job := athena.key_holder(enqueue.family, enqueue.unique_key);

@@ -71,8 +71,8 @@ CREATE FUNCTION athena.lease_to_ready(l athena.leases, attempt integer) RETURNS 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket; -- first, so that the xid precedes the number
-	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout)
-	VALUES (nextval('athena.tickets'), l.job_id, l.family, l.priority, lease_to_ready.attempt, l.has_key, l.timeout);
+	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
+	VALUES (nextval('athena.tickets'), l.job_id, l.family, l.priority, lease_to_ready.attempt, l.has_key, l.timeout, l.concurrency_key);
 	PERFORM athena.tally(l.family, 'running', -1);
 	PERFORM athena.tally(l.family, 'ready', 1);
 END
@@ -82,8 +82,8 @@ CREATE FUNCTION athena.lease_to_scheduled(l athena.leases, attempt integer, run_
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket;
-	INSERT INTO athena.scheduled (job_id, run_at, family, priority, attempt, has_key, timeout)
-	VALUES (l.job_id, lease_to_scheduled.run_at, l.family, l.priority, lease_to_scheduled.attempt, l.has_key, l.timeout);
+	INSERT INTO athena.scheduled (job_id, run_at, family, priority, attempt, has_key, timeout, concurrency_key)
+	VALUES (l.job_id, lease_to_scheduled.run_at, l.family, l.priority, lease_to_scheduled.attempt, l.has_key, l.timeout, l.concurrency_key);
 	PERFORM athena.tally(l.family, 'running', -1);
 	PERFORM athena.tally(l.family, 'scheduled', 1);
 	PERFORM athena.place_freed(l.family);
@@ -179,11 +179,11 @@ BEGIN
 					 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT room) AS line
 			 WHERE fam.paused_at IS NULL
 			 LIMIT room))
-		RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout),
+		RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout, r.concurrency_key),
 	leased AS (
-		INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout)
+		INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout, concurrency_key)
 		SELECT p.ticket, p.job_id, claim.worker_id, now() + coalesce(p.timeout, fam.timeout) + interval '30 s',
-		       claim.family, p.priority, p.attempt + 1, p.has_key, p.timeout
+		       claim.family, p.priority, p.attempt + 1, p.has_key, p.timeout, p.concurrency_key
 		  FROM picked AS p
 		RETURNING l.ticket, l.job_id, l.priority, l.attempt, l.deadline_at),
 	counted AS (
@@ -438,8 +438,8 @@ BEGIN
 	IF job.unique_key IS NOT NULL AND seen.place <> 'scheduled' THEN
 		PERFORM athena.take_key_again(job);
 	END IF;
-	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout)
-	VALUES (nextval('athena.tickets'), job.id, job.family, job.priority, t.attempt, job.unique_key IS NOT NULL, job.timeout);
+	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
+	VALUES (nextval('athena.tickets'), job.id, job.family, job.priority, t.attempt, job.unique_key IS NOT NULL, job.timeout, job.concurrency_key);
 	PERFORM athena.tally(job.family, seen.place, -1);
 	PERFORM athena.tally(job.family, 'ready', 1);
 	RETURN job.id;

@@ -59,8 +59,8 @@ BEGIN
 			 ORDER BY d.run_at FOR UPDATE SKIP LOCKED LIMIT most))
 		RETURNING s.*),
 	entered AS (
-		INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout)
-		SELECT nextval('athena.tickets'), d.job_id, d.family, d.priority, d.attempt, d.has_key, d.timeout
+		INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
+		SELECT nextval('athena.tickets'), d.job_id, d.family, d.priority, d.attempt, d.has_key, d.timeout, d.concurrency_key
 		  FROM (SELECT * FROM due ORDER BY run_at, job_id) AS d),
 	counted AS (
 		INSERT INTO athena.tallies (family, state, delta)

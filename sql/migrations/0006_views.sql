@@ -87,7 +87,7 @@ SELECT j.id AS job_id, j.family, j.kind,
 	       (SELECT athena.redact(x.error) FROM athena.failures AS x WHERE x.job_id = j.id ORDER BY x.at DESC LIMIT 1)
        END AS error,
        athena.redact(j.payload) AS payload,
-       j.unique_key,
+       j.unique_key, j.concurrency_key,
        coalesce(j.timeout, f.timeout) AS timeout,
        coalesce(o.ticket, l.ticket) AS ticket,
        coalesce(o.worker_id, l.worker_id) AS worker_id,

@@ -17,7 +17,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE athena_owner REVOKE ALL ON TYPES FROM PUBLIC;
 GRANT USAGE ON SCHEMA athena TO athena_producer, athena_worker, athena_reader;
 GRANT USAGE ON TYPE athena.job_state TO athena_worker, athena_reader;
 
-GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key), SELECT (id)
+GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key, concurrency_key), SELECT (id)
 	ON athena.jobs TO athena_producer;
 GRANT EXECUTE ON FUNCTION athena.enqueue, athena.key_holder, athena.refuse_producer TO athena_producer;
 
@@ -29,7 +29,7 @@ GRANT EXECUTE ON FUNCTION athena.conservation, athena.jobs_in, athena.public_id,
 	athena.redact_nested, athena.is_secret_name,
 	athena.place_of TO athena_reader, athena_worker;
 
-GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key), SELECT ON athena.jobs TO athena_worker;
+GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key, concurrency_key), SELECT ON athena.jobs TO athena_worker;
 GRANT UPDATE (id) ON athena.jobs TO athena_worker; -- for SELECT .. FOR KEY SHARE only; id is GENERATED ALWAYS
 GRANT SELECT, INSERT, DELETE ON athena.ready, athena.scheduled, athena.waiting, athena.outcomes, athena.uniques,
 	athena.cancel_requests, athena.sleepers TO athena_worker;

@@ -16,11 +16,11 @@ WITH picked AS (
 			  FROM athena.families AS f
 			 WHERE f.name = $1::text AND f.paused_at IS NULL
 			   AND (f.max_running IS NULL OR f.max_running > (SELECT count(*) FROM athena.leases AS o WHERE o.family = $1::text))), 0)))
-	RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout),
+	RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout, r.concurrency_key),
 leased AS (
-	INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout)
+	INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout, concurrency_key)
 	SELECT p.ticket, p.job_id, $2::uuid, now() + coalesce(p.timeout, f.timeout) + interval '30 s',
-	       $1::text, p.priority, p.attempt + 1, p.has_key, p.timeout
+	       $1::text, p.priority, p.attempt + 1, p.has_key, p.timeout, p.concurrency_key
 	  FROM picked AS p, athena.families AS f WHERE f.name = $1::text
 	RETURNING l.ticket, l.job_id, l.priority, l.attempt, l.deadline_at, l.timeout),
 counted AS (

@@ -3,7 +3,7 @@ SELECT s.job_id, s.family, s.kind, s.state, s.priority, s.attempt, s.max_attempt
        format('%s/%s', s.attempt, s.max_attempts) AS attempts,
        s.run_at, s.created_at, s.started_at, s.finished_at,
        extract(epoch FROM coalesce(s.finished_at, clock_timestamp()) - s.started_at) AS took_s,
-       s.worker, s.progress, s.error, s.payload, s.unique_key,
+       s.worker, s.progress, s.error, s.payload, s.unique_key, s.concurrency_key,
        CASE WHEN s.state IN ('dead', 'scheduled') AND s.error IS NOT NULL THEN s.error
 	    WHEN s.state = 'running' AND s.cancel_requested_at IS NOT NULL THEN 'cancel requested'
 	    WHEN s.state = 'running' THEN concat_ws(' ', s.progress ->> 'phase',

@@ -1,6 +1,6 @@
 -- One job as people may see it, and whether anybody is there to run it.
 SELECT s.job_id, s.family, s.kind, s.state, s.priority, s.attempt, s.max_attempts, s.run_at,
-       s.created_at, s.started_at, s.finished_at, s.worker, s.worker_id, s.ticket, s.unique_key,
+       s.created_at, s.started_at, s.finished_at, s.worker, s.worker_id, s.ticket, s.unique_key, s.concurrency_key,
        extract(epoch FROM s.timeout) AS timeout_s,
        extract(epoch FROM coalesce(s.finished_at, clock_timestamp()) - s.started_at) AS took_s,
        s.cancel_requested_at, s.progress, s.error, s.payload,

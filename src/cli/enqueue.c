@@ -33,6 +33,10 @@ static const struct option_row enqueue_options[] = {
 		.type = OPTION_TEXT,
 		.unit = "KEY",
 		.help = "queue nothing while an unfinished job of the family has this key"},
+	{.name = "concurrency_key",
+		.type = OPTION_TEXT,
+		.unit = "KEY",
+		.help = "whose job it is, for a family with --max-running-per-key"},
 	{.name = "wait",
 		.type = OPTION_BOOL,
 		.help = "follow the job to its end; status 0 succeeded, 1 dead, 3 cancelled"},
@@ -148,6 +152,7 @@ static bool job_params(
 	add_optional_int(cli, params, "max_attempts");
 	params_ms(params, cli_is_given(cli, "timeout") ? cli_int(cli, "timeout") : -1);
 	params_text(params, cli_text(cli, "unique_key"));
+	params_text(params, cli_text(cli, "concurrency_key"));
 	return true;
 }
 

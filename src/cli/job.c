@@ -46,6 +46,7 @@ static const struct listing_column job_columns[] = {
 	{"took_s", "TOOK", LISTING_LENGTH, 0},
 	{"worker", NULL, LISTING_TEXT, 0},
 	{"unique_key", NULL, LISTING_TEXT, 0},
+	{"concurrency_key", NULL, LISTING_TEXT, 0},
 	{"progress", NULL, LISTING_JSON, 0},
 	{"error", NULL, LISTING_TEXT, 0},
 	{"payload", NULL, LISTING_JSON, 0},

@@ -31,6 +31,7 @@ static const struct listing_column show_columns[] = {
 	{"worker_id", NULL, LISTING_TEXT, 0},
 	{"ticket", NULL, LISTING_NUMBER, 0},
 	{"unique_key", NULL, LISTING_TEXT, 0},
+	{"concurrency_key", NULL, LISTING_TEXT, 0},
 	{"cancel_requested_at", NULL, LISTING_TIME, 0},
 	{"progress", NULL, LISTING_JSON, 0},
 	{"error", NULL, LISTING_TEXT, 0},

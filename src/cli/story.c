@@ -31,13 +31,16 @@ static void add_queued(struct story *story, const PGresult *job)
 {
 	int64_t created_us = row_time(job, 0, "created_at");
 	const char *state = row_text(job, 0, "state");
-	const char *key = row_text(job, 0, "unique_key");
+	const char *unique = row_text(job, 0, "unique_key");
+	const char *concurrency = row_text(job, 0, "concurrency_key");
 	struct buf text = {0};
 	char in[WHEN_TEXT];
 
 	buf_text(&text, "queued");
-	if (key)
-		buf_printf(&text, ", unique key \"%s\"", key);
+	if (unique)
+		buf_printf(&text, ", unique key \"%s\"", unique);
+	if (concurrency)
+		buf_printf(&text, ", concurrency key \"%s\"", concurrency);
 	if (strcmp(state, "scheduled") == 0 && row_i64(job, 0, "attempt") == 0)
 		buf_printf(&text, ", to run %s after that",
 			when_length(row_time(job, 0, "run_at") - created_us, in));

@@ -24,18 +24,18 @@ def test_defaults(run, database):
     assert (done.stdout, done.stderr) == ("1\n", "")
     row = body(database, 1)
     assert (row["family"], row["payload"], row["kind"], row["priority"], row["max_attempts"],
-            row["timeout"], row["unique_key"]) == ("noop", {}, None, 5, None, None, None)
+            row["timeout"], row["unique_key"], row["concurrency_key"]) == ("noop", {}, None, 5, None, None, None, None)
     assert row["run_at"] == row["created_at"]
     assert database.job(1)["state"] == "ready"
 
 
 def test_everything(run, database):
     run("athena", "enqueue", "noop", '{"sleep_ms": 5}', "--kind", "test", "--priority", "0",
-        "--max-attempts=7", "--timeout=90s", "--unique-key", "k 1", "--run-at", "+1h")
+        "--max-attempts=7", "--timeout=90s", "--unique-key", "k 1", "--concurrency-key", "c 1", "--run-at", "+1h")
     row = body(database, 1)
     assert (row["payload"], row["kind"], row["priority"], row["max_attempts"], row["timeout"],
-            row["unique_key"]) == (
-        {"sleep_ms": 5}, "test", 0, 7, datetime.timedelta(seconds=90), "k 1")
+            row["unique_key"], row["concurrency_key"]) == (
+        {"sleep_ms": 5}, "test", 0, 7, datetime.timedelta(seconds=90), "k 1", "c 1")
     assert row["run_at"] - row["created_at"] == datetime.timedelta(hours=1)
     assert database.job(1)["state"] == "scheduled"
 
@@ -121,6 +121,7 @@ def test_the_family_checks_its_payload(run):
     (["noop", "--timeout", "31d"], "timeout is positive and at most 30 days"),
     (["noop", "--unique-key", "k" * 513], "a unique_key has 1 to 512 bytes"),
     (["noop", "--unique-key", ""], "a unique_key has 1 to 512 bytes"),
+    (["noop", "--concurrency-key", "k" * 513], "a concurrency_key has 1 to 512 bytes"),
     (["noop", "--kind", "k" * 201], "a kind has at most 200 characters"),
     (["noop", "--run-at", "+3660d"], "run_at is finite and less than 10 years ahead"),
     (["noop", json.dumps({"pad": "x"}), "--kind", "a\x7fb"], None),

@@ -46,14 +46,14 @@ def test_list_for_people(run, database):
 
 
 def test_list_for_programs(run, database):
-    database.enqueue("noop", {"message": "hello"}, kind="k", unique_key="u", priority=3)
+    database.enqueue("noop", {"message": "hello"}, kind="k", unique_key="u", concurrency_key="c", priority=3)
     (row,) = json.loads(run("athena", "job", "list", "--json").stdout)
     created = row.pop("created_at")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", created)
     assert row.pop("run_at") == created
     assert row == {"job_id": 1, "family": "noop", "kind": "k", "state": "ready", "priority": 3,
                    "attempt": 0, "max_attempts": 5, "started_at": None, "finished_at": None,
-                   "took_s": None, "worker": None, "unique_key": "u", "progress": None,
+                   "took_s": None, "worker": None, "unique_key": "u", "concurrency_key": "c", "progress": None,
                    "error": None, "payload": {"message": "hello"}}
 
 

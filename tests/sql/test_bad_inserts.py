@@ -173,6 +173,8 @@ RUN_AT = "run_at is finite and less than 10 years ahead"
     ({"timeout": "31 days"}, "timeout is positive and at most 30 days"),
     ({"unique_key": ""}, "a unique_key has 1 to 512 bytes"),
     ({"unique_key": "é" * 257}, "a unique_key has 1 to 512 bytes"),
+    ({"concurrency_key": ""}, "a concurrency_key has 1 to 512 bytes"),
+    ({"concurrency_key": "é" * 257}, "a concurrency_key has 1 to 512 bytes"),
     ({"kind": "k" * 201}, "a kind has at most 200 characters"),
     ({"family": "f" * 64}, "a family name has at most 63 characters"),
     ({"payload": json.dumps({"pad": "x" * (1 << 20)})}, "a payload has at most 1 MiB"),
@@ -202,6 +204,7 @@ def test_8_4_keys_and_families_too_long_for_an_index(database, size, random):
     """The index of unique keys would refuse them first, with words about indexes."""
     text = "(SELECT left(string_agg(md5(n::text), ''), %s) FROM generate_series(1, 5000) AS n)" if random else "repeat('x', %s)"
     for columns, constraint in ((f"family, unique_key) VALUES ('noop', {text})", "a unique_key has 1 to 512 bytes"),
+                                (f"concurrency_key, family) VALUES ({text}, 'noop')", "a concurrency_key has 1 to 512 bytes"),
                                 (f"unique_key, family) VALUES ('k', {text})", "a family name has at most 63 characters")):
         with pytest.raises(psycopg.errors.CheckViolation) as error:
             database.connect(user="app").execute(f"INSERT INTO athena.jobs ({columns}", [size])

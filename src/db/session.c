@@ -17,11 +17,13 @@
 
 enum session_state {
 	SESSION_WAITING,    /* the retry timer runs */
-	SESSION_CONNECTING, /* PQconnectPoll() */
-	SESSION_PREPARING,  /* connected, preparing the statements */
+	SESSION_CONNECTING, /* PQconnectPoll(); the retry timer is the limit */
+	SESSION_PREPARING,  /* connected, preparing the statements; the same limit */
 	SESSION_UP,
 	SESSION_CLOSED, /* handles are closing */
 };
+
+enum { CONNECT_LIMIT_MS = 10000 };
 
 enum request_kind { REQUEST_QUERY, REQUEST_SYNC, REQUEST_PREPARED };
 
@@ -394,6 +396,7 @@ static void session_finish_group(struct session *session)
 static void session_come_up(struct session *session)
 {
 	session->state = SESSION_UP;
+	uv_timer_stop(session->retry);
 	session->retry_ms = session->spec.reconnect_min_ms;
 	if (session->failure.kind != ERR_NONE)
 		log_info("connected", LOG_S("session", session->spec.name));
@@ -485,6 +488,11 @@ static void session_read(struct session *session)
 		session_lost_pg(session);
 }
 
+/*
+ * When the socket has an error, libuv stops watching it before it says so. What the server said
+ * before may stand in front of the error, and be all that was read: so it is watched again until
+ * libpq has come to the end.
+ */
 static void on_socket(uv_poll_t *poll, int status, int events)
 {
 	struct session *session = poll->data;
@@ -496,6 +504,8 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 	if (status == 0 && (events & UV_WRITABLE))
 		session_flush(session);
 	session_read(session);
+	if (status != 0 && session->poll)
+		session_flush(session);
 }
 
 /*
@@ -561,31 +571,23 @@ static bool session_start(struct session *session, struct err *e)
 }
 
 /*
- * One step of connecting; called from the retry timer, which then stays armed as the limit on how
- * long connecting may take (libpq's connect_timeout is for its blocking calls only), and from the
- * socket.
+ * The retry timer stays armed as the limit on how long connecting and preparing may take (libpq's
+ * connect_timeout is for its blocking calls only).
  */
-static void session_connect(struct session *session)
+static void session_begin(struct session *session)
 {
-	enum { CONNECT_LIMIT_MS = 10000 };
 	struct err e;
 
-	if (session->state == SESSION_WAITING) {
-		session->state = SESSION_CONNECTING;
-		uv_timer_start(session->retry, on_retry, CONNECT_LIMIT_MS, 0);
-		if (!session_start(session, &e)) {
-			session_lost(session, &e);
-			return;
-		}
+	session->state = SESSION_CONNECTING;
+	uv_timer_start(session->retry, on_retry, CONNECT_LIMIT_MS, 0);
+	if (session_start(session, &e))
 		session_watch(session, UV_WRITABLE);
-		return;
-	}
-	if (!uv_is_active((uv_handle_t *)session->retry)) {
-		err_set(&e, ERR_TRANSIENT, "connecting took longer than %d s",
-			CONNECT_LIMIT_MS / 1000);
+	else
 		session_lost(session, &e);
-		return;
-	}
+}
+
+static void session_connect(struct session *session)
+{
 	switch (PQconnectPoll(session->pg)) {
 	case PGRES_POLLING_READING:
 		session_watch(session, UV_READABLE);
@@ -594,7 +596,6 @@ static void session_connect(struct session *session)
 		session_watch(session, UV_WRITABLE);
 		break;
 	case PGRES_POLLING_OK:
-		uv_timer_stop(session->retry);
 		session_prepare(session);
 		break;
 	default:
@@ -602,15 +603,25 @@ static void session_connect(struct session *session)
 	}
 }
 
+static void session_give_up(struct session *session)
+{
+	struct err e;
+
+	err_set(&e, ERR_TRANSIENT, "connecting took longer than %d s", CONNECT_LIMIT_MS / 1000);
+	session_lost(session, &e);
+}
+
 /* The time to connect, the limit on connecting, or what session_break() left to do. */
 static void on_retry(uv_timer_t *timer)
 {
 	struct session *session = timer->data;
 
-	if (session->state == SESSION_PREPARING || session->state == SESSION_UP)
-		session_lost_pg(session);
+	if (session->state == SESSION_WAITING)
+		session_begin(session);
+	else if (session->state != SESSION_UP && session->poll)
+		session_give_up(session);
 	else
-		session_connect(session);
+		session_lost_pg(session);
 }
 
 struct session *session_new(uv_loop_t *loop, const struct session_spec *spec)

@@ -11,6 +11,7 @@
  *
  * When the connection breaks, every unanswered request is answered with code "connection_lost",
  * then `down` is called, then reconnecting begins (100 ms to 2 s apart, with jitter, for ever).
+ * Connecting and preparing may take 10 s together.
  * Such an answer says nothing about what was committed: the truth has to be read again.
  *
  * Only name resolution blocks (libpq's connect does it at once); address and Unix socket do not.

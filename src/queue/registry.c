@@ -12,6 +12,8 @@
 #include "db/query.h"
 #include "version.h"
 
+enum { ASKING_MS = 10000 }; /* more than a heartbeat is granted: registering may wait for a lock */
+
 /* A version 4 uuid, RFC 9562 section 5.4. */
 static void make_worker_id(char *text, size_t size)
 {
@@ -71,6 +73,7 @@ static void registry_register(struct registry *registry)
 		make_worker_id(registry->worker_id, sizeof(registry->worker_id));
 	registry->was_tried = true;
 	registry->is_asking = true;
+	registry->asked_boot_ns = clock_boot_ns();
 	params_texts(&params, registry->families, count);
 	params_text(&params, registry->kind);
 	params_text(&params, self->host);
@@ -120,6 +123,7 @@ void registry_connected(struct registry *registry)
 {
 	registry->is_beating = false;
 	registry->is_asking = true;
+	registry->asked_boot_ns = clock_boot_ns();
 	session_send(registry->session, &sql_system_id, NULL, on_system_id, registry);
 	session_sync(registry->session);
 }
@@ -158,8 +162,11 @@ static void on_beaten(void *context, const PGresult *rows, const struct err *e)
 
 void registry_beat(struct registry *registry)
 {
+	int64_t now_ns = clock_boot_ns();
 	struct params params = {0};
 
+	if (registry->is_asking && (now_ns - registry->asked_boot_ns) / 1000000 > ASKING_MS)
+		session_reset(registry->session, "no answer to registering");
 	if (registry->is_beating || registry->is_asking || !session_is_up(registry->session))
 		return;
 	if (!registry->is_registered) {
@@ -167,7 +174,7 @@ void registry_beat(struct registry *registry)
 		return;
 	}
 	registry->is_beating = true;
-	registry->sent_boot_ns = clock_boot_ns();
+	registry->sent_boot_ns = now_ns;
 	params_worker(&params, registry);
 	session_send(registry->session, &sql_heartbeat, &params, on_beaten, registry);
 	session_sync(registry->session);

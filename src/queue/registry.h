@@ -47,7 +47,8 @@ struct registry {
 	bool is_registered;
 	bool is_asking;	 /* where we are, or to be registered */
 	bool is_beating; /* a heartbeat waits for its answer */
-	int64_t sent_boot_ns;
+	int64_t asked_boot_ns;
+	int64_t sent_boot_ns; /* the heartbeat */
 };
 
 #define REGISTRY_STATEMENTS \
@@ -60,7 +61,8 @@ void registry_connected(struct registry *registry);
 
 /*
  * Sends a heartbeat, unless one is under way or the session is down. Where registering has failed
- * for a reason that may pass, tries that again.
+ * for a reason that may pass, tries that again; where it was not answered for 10 s, drops the
+ * connection.
  */
 void registry_beat(struct registry *registry);
 

@@ -7,7 +7,7 @@ import pytest
 from athena_test import wait_until
 from proxy import Proxy
 from sessions import assert_lawful
-from workers import settled
+from workers import resume, settled, stop
 
 
 @pytest.fixture
@@ -153,22 +153,54 @@ def test_any_answer_any_time(quick, workers, proxy):
     assert_lawful(quick)
 
 
+def test_connections_that_end_in_a_hurry(quick, workers, proxy):
+    """The last word of the server and an error come at once. That is found at the socket, and not
+    because a heartbeat remains without an answer."""
+    worker = workers.start(url=proxy.url(quick), poll="200ms", heartbeat="1500ms")
+    for n in range(1, 4):
+        worker.wait_log("asleep", count=n)
+        proxy.hang_all()
+        job = quick.enqueue("noop")
+        wait_until(lambda: proxy.is_asked("claim") and proxy.is_asked("heartbeat"))
+        stop(worker.pid)
+        proxy.end_in_a_hurry()
+        resume(worker.pid)
+        for session in ("work", "pulse"):
+            worker.wait_log(f"connection_lost session={session}", count=n)
+        assert quick.wait_for_state(job, "succeeded")["attempt"] == 1
+    assert "no answer" not in worker.stderr()
+    assert_lawful(quick)
+
+
+def test_connections_that_fall_silent_while_they_come_up(quick, workers, proxy):
+    """Open, and no answer comes: to one while it prepares its statements, to the other while it registers."""
+    proxy.hang_at(b"settle_recall\0", b"\0register\0")
+    worker = workers.start(url=proxy.url(quick), until=None)
+    wait_until(proxy.has_hung)
+    worker.wait_log("connection_failed session=work .*longer than 10 s", 30)
+    worker.wait_log("connection_lost session=pulse .*no answer", 30)
+    assert quick.wait_for_state(quick.enqueue("noop"), "succeeded", 30)["attempt"] == 1
+    assert worker.terminate() == 0
+    assert_lawful(quick)
+
+
+@pytest.mark.deadline(300)
 def test_connections_that_end_at_any_moment(quick, workers):
     """Between any two bytes, reading or writing: hundreds of sessions are terminated under load."""
     pair = [workers.start(reconnect_min="10ms", reconnect_max="20ms") for _ in range(2)]
-    jobs = quick.column("INSERT INTO athena.jobs (family, payload)"
-                        " SELECT 'noop', jsonb_build_object('sleep_ms', n % 20) FROM generate_series(1, 800) AS n"
-                        " RETURNING id")
-    ended = 0
-    while quick.value("SELECT count(*) FROM athena.outcomes") < len(jobs):
+    ended = jobs = 0
+    while quick.value("SELECT count(*) FROM athena.outcomes") < jobs or ended < 300:
         assert all(worker.is_running() for worker in pair)
+        if ended < 300 and quick.value("SELECT count(*) FROM athena.ready") < 100:
+            jobs += len(quick.column(
+                "INSERT INTO athena.jobs (family, payload) SELECT 'noop', jsonb_build_object('sleep_ms', n % 20)"
+                " FROM generate_series(1, 200) AS n RETURNING id"))
         ended += quick.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                              " WHERE datname = current_database() AND application_name LIKE 'athena%'"
                              " AND random() < 0.2")
-    print(f"{ended} sessions terminated")
-    assert ended > 100
+    print(f"{ended} sessions terminated, {jobs} jobs")
     assert quick.query("SELECT state::text, attempt, count(*) FROM athena.outcomes GROUP BY 1, 2") == [
-        {"state": "succeeded", "attempt": 1, "count": len(jobs)}]
+        {"state": "succeeded", "attempt": 1, "count": jobs}]
     for worker in pair:
         assert worker.terminate() == 0
     assert_lawful(quick)

@@ -6,6 +6,7 @@ import socket
 import tempfile
 import threading
 
+FATAL = b"SFATAL\0VFATAL\0C57P01\0Mended in a hurry\0\0"
 SYNC = b"S\x00\x00\x00\x04"
 READY_FOR_QUERY = b"Z\x00\x00\x00\x05"
 
@@ -34,6 +35,7 @@ class Proxy:
         self.cluster = cluster
         self._pattern = None
         self._lost = threading.Event()
+        self._hangs_at = []
         self._ended = threading.Event()
         self._open = set()
         self._hung = set()
@@ -59,6 +61,14 @@ class Proxy:
         self._pattern = b"\0" + statement.encode() + b"\0"
         return self._lost
 
+    def hang_at(self, *messages):
+        """Connections on which one of these is sent stay open, and nothing more goes through them, once
+        for each: a statement's name before a NUL prepares it, between two NULs executes it."""
+        self._hangs_at = list(messages)
+
+    def has_hung(self):
+        return not self._hangs_at
+
     def drop_all(self):
         """Closes all connections in both directions."""
         for pair in list(self._open):
@@ -68,6 +78,20 @@ class Proxy:
     def hang_all(self):
         """Connections stay open, and nothing more goes through them."""
         self._hung |= self._open
+
+    def is_asked(self, statement):
+        """A hung connection was sent this prepared statement, which nobody has read."""
+        clients = select.select([client for client, _ in list(self._hung)], [], [], 0)[0]
+        return any(b"\0" + statement.encode() + b"\0" in client.recv(65536, socket.MSG_PEEK) for client in clients)
+
+    def end_in_a_hurry(self):
+        """Ends hung connections as a server that is told to stop: with a last word, and without reading
+        what it was asked, which is an error on the client's socket behind that word."""
+        for client, server in list(self._hung):
+            client.sendall(b"E" + (len(FATAL) + 4).to_bytes(4, "big") + FATAL)
+            client.close()
+            server.close()
+        self._hung.clear()
 
     def close(self):
         self._ended.set()
@@ -92,6 +116,12 @@ class Proxy:
             self._open.add((client, server))
             threading.Thread(target=self._pass_on, args=(client, server), daemon=True).start()
 
+    def _is_to_hang(self, data):
+        found = [message for message in self._hangs_at if message in data]
+        if found:
+            self._hangs_at.remove(found[0])
+        return bool(found)
+
     def _pass_on(self, client, server):
         asked, answered = Counter(SYNC), Counter(READY_FOR_QUERY)
         swallows = False
@@ -103,10 +133,15 @@ class Proxy:
                         return
                     continue
                 for end in select.select([client, server], [], [], 0.05)[0]:
+                    if (client, server) in self._hung:
+                        break
                     data = end.recv(65536)
                     if not data:
                         return
                     if end is client:
+                        if self._is_to_hang(data):
+                            self._hung.add((client, server))
+                            break
                         # Only Bind messages hold a statement's name between two NULs.
                         if self._pattern and self._pattern in data and b"B" in data:
                             self._pattern = None

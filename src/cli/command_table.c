@@ -23,6 +23,7 @@ const struct command *const commands[] = {
 	&command_maintenance_status,
 	&command_config_show,
 	&command_config_check,
+	&command_doctor,
 	&command_adopt,
 	&command_dev,
 	&command_manual,

@@ -15,9 +15,9 @@
 #include "version.h"
 
 enum {
-	SKEW_MS = 5000,	   /* more than this between two clocks confuses people, though not Athena */
-	STATEMENT_S = 10,  /* a check that takes longer is not worth its load */
-	LISTEN_MS = 2000,  /* one's own notification comes back within milliseconds */
+	SKEW_MS = 5000,	  /* more than this between two clocks confuses people, though not Athena */
+	STATEMENT_S = 10, /* a check that takes longer is not worth its load */
+	LISTEN_MS = 2000, /* one's own notification comes back within milliseconds */
 	CHECK_COLUMN = 14, /* the longest name of a check, and a blank */
 };
 
@@ -127,7 +127,8 @@ static void check_clock(struct doctor *doctor)
 	}
 	skew_ms = (int64_t)(row_f64(rows, 0, "epoch") * 1000) - (before_ms + clock_wall_ms()) / 2;
 	snprintf(finding, sizeof(finding), "the server's is %.3f s %s of the one here",
-		(double)(skew_ms < 0 ? -skew_ms : skew_ms) / 1000, skew_ms < 0 ? "behind" : "ahead");
+		(double)(skew_ms < 0 ? -skew_ms : skew_ms) / 1000,
+		skew_ms < 0 ? "behind" : "ahead");
 	if (skew_ms < -SKEW_MS || skew_ms > SKEW_MS)
 		doctor_add(doctor, "clock", "note", finding,
 			"set both by NTP; jobs go by the server's");
@@ -135,7 +136,8 @@ static void check_clock(struct doctor *doctor)
 		doctor_add(doctor, "clock", "good", finding, NULL);
 }
 
-/* Whether one's own notification arrives. Behind a transaction pooler LISTEN meets another session. */
+/* Whether one's own notification arrives. Behind a transaction pooler LISTEN meets another session.
+ */
 static bool hears_itself(struct conn *conn, struct err *e)
 {
 	int64_t until_ms = clock_boot_ms() + LISTEN_MS;
@@ -158,8 +160,8 @@ static bool hears_itself(struct conn *conn, struct err *e)
 static void check_listen(struct doctor *doctor, const struct config *config)
 {
 	struct conn conn CLEANUP(conn_close) = {0};
-	const char *url = config->database_direct_url ? config->database_direct_url
-						      : doctor->cli->url;
+	const char *url =
+		config->database_direct_url ? config->database_direct_url : doctor->cli->url;
 	struct buf finding CLEANUP(buf_clear) = {0};
 	struct err e;
 
@@ -190,7 +192,7 @@ static void examine(struct doctor *doctor, const struct config *config)
 
 static enum style verdict_style(const char *verdict)
 {
-	return strcmp(verdict, "good") == 0 ? STYLE_GREEN
+	return strcmp(verdict, "good") == 0    ? STYLE_GREEN
 		: strcmp(verdict, "note") == 0 ? STYLE_YELLOW
 					       : STYLE_RED;
 }

@@ -66,7 +66,8 @@ static void conclude(struct doctor *doctor, const struct walk *walk)
 	if (walk->offenders)
 		return;
 	snprintf(finding, sizeof(finding),
-		"each job of the last %" PRId64 " ids (%" PRId64 " %% of all) is in exactly one place",
+		"each job of the last %" PRId64 " ids (%" PRId64
+		" %% of all) is in exactly one place",
 		seen, 100 * seen / all);
 	doctor_add(doctor, "conservation", seen < all ? "note" : "good", finding,
 		seen < all ? "athena doctor --deep looks at all of them" : NULL);

@@ -352,6 +352,7 @@ INSERT INTO athena.families (name, builtin, summary, lease, timeout, max_attempt
 	('noop', true, 'does nothing, or sleeps, fails and crashes as told; for tests and benchmarks',
 	 '20 s', NULL, 5,
 	 '{"sleep_ms": {"type": "integer", "min": 0, "max": 86400000},
+	   "busy_ms": {"type": "integer", "min": 0, "max": 86400000},
 	   "fail": {"type": "string", "enum": ["transient", "permanent"]},
 	   "fail_times": {"type": "integer", "min": 0, "max": 1000},
 	   "message": {"type": "string"},

@@ -10,11 +10,16 @@ struct frame_head {
 	int64_t id;
 };
 
-void frame_add(struct buf *out, uint32_t type, int64_t id, const char *body, size_t length)
+void frame_begin(struct buf *out, uint32_t type, int64_t id, size_t length)
 {
 	struct frame_head head = {.length = (uint32_t)length, .type = type, .id = id};
 
 	buf_add(out, &head, sizeof(head));
+}
+
+void frame_add(struct buf *out, uint32_t type, int64_t id, const char *body, size_t length)
+{
+	frame_begin(out, type, id, length);
 	buf_add(out, body, length);
 }
 

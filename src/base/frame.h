@@ -33,6 +33,9 @@ struct frame_reader {
 	bool cut;
 };
 
+/* Appends the head of a frame, whose body of that length the caller appends next. */
+void frame_begin(struct buf *out, uint32_t type, int64_t id, size_t length);
+
 /* Appends a frame to what will be written. */
 void frame_add(struct buf *out, uint32_t type, int64_t id, const char *body, size_t length);
 

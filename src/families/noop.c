@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Does nothing; or sleeps, fails or dies as its payload says, in this order. For tests of the
- * engine and for benchmarks: it takes the same way as every other family.
+ * Does nothing; or sleeps, computes, fails or dies as its payload says, in this order. For tests of
+ * the engine and for benchmarks: it takes the same way as every other family.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +15,8 @@
 static const struct option_row noop_payload[] = {
 	{"sleep_ms", OPTION_INT, .min = 0, .max = 86400000, .unit = "ms",
 		.help = "how long the attempt takes"},
+	{"busy_ms", OPTION_INT, .min = 0, .max = 86400000, .unit = "ms",
+		.help = "computes for so long, without ever waiting"},
 	{"fail", OPTION_WORD, .words = "transient|permanent",
 		.help = "fails with this kind of error"},
 	{"fail_times", OPTION_INT, .min = 0, .max = 1000,
@@ -44,6 +46,15 @@ static bool noop_sleep(
 	return true;
 }
 
+/* As a handler would that has much to compute: it hears of nothing meanwhile. */
+static void noop_compute(int64_t busy_ms)
+{
+	int64_t end_ms = clock_boot_ms() + busy_ms;
+
+	while (busy_ms > 0 && clock_boot_ms() < end_ms)
+		continue;
+}
+
 static void noop_die(const char *how)
 {
 	if (strcmp(how, "exit") == 0)
@@ -64,6 +75,7 @@ static bool noop_execute(struct attempt *attempt, struct err *e)
 	if (!noop_sleep(attempt, option_int(noop_payload, payload, "sleep_ms"),
 		    option_bool(noop_payload, payload, "ignore_cancel"), e))
 		return false;
+	noop_compute(option_int(noop_payload, payload, "busy_ms"));
 	if (fail_times ? attempt->number > json_integer_value(fail_times) : !fail && !crash)
 		return true;
 	if (crash)

@@ -64,7 +64,7 @@ static const char *failure_kind(const char *kind)
 	}
 }
 
-static void on_result(void *context, struct lease *lease, const char *body)
+static void on_result(void *context, struct lease *lease, const char *body, int64_t ended_ns)
 {
 	struct worker *worker = context;
 	json_auto_t *result = body[0] ? json_loads(body, 0, NULL) : NULL;
@@ -72,8 +72,8 @@ static void on_result(void *context, struct lease *lease, const char *body)
 
 	FAULT("result", "read");
 	lease->line->sent_count--;
-	line_learn(lease->line, clock_boot_ns() - lease->started_ns);
-	counters_ran(&lease->line->counters, lease);
+	line_learn(lease->line, ended_ns - lease->started_ns);
+	counters_ran(&lease->line->counters, lease, ended_ns);
 	if (!body[0] && lease->stop != STOP_LOST) /* success beats a late cancel or timeout */
 		worker_finish(worker, lease, RESULT_SUCCEEDED, NULL, NULL, NULL);
 	else if (lease->stop != STOP_NONE)
@@ -92,7 +92,7 @@ static void on_crashed(void *context, struct lease *lease, const char *how)
 
 	FAULT("crash", "read");
 	lease->line->sent_count--;
-	counters_ran(&lease->line->counters, lease);
+	counters_ran(&lease->line->counters, lease, clock_boot_ns());
 	if (lease->stop != STOP_NONE) {
 		finish_stopped(worker, lease, how);
 		return;

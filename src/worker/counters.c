@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
-
 const char *const outcome_names[OUTCOMES] = {
 	[OUTCOME_SUCCEEDED] = "succeeded",
 	[OUTCOME_DEAD] = "dead",
@@ -13,13 +11,11 @@ const char *const outcome_names[OUTCOMES] = {
 };
 
 /* Postgres knows how long it waited for the claim, and we for how long since. */
-void counters_ran(struct counters *counters, const struct lease *lease)
+void counters_ran(struct counters *counters, const struct lease *lease, int64_t ended_ns)
 {
-	int64_t now_ns = clock_boot_ns();
-
 	if (lease->started_ns == 0) /* there was no process to run it */
 		return;
-	histogram_observe(&counters->runs, (double)(now_ns - lease->started_ns) / 1e9);
+	histogram_observe(&counters->runs, (double)(ended_ns - lease->started_ns) / 1e9);
 	if (lease->waited_s >= 0)
 		histogram_observe(&counters->waits,
 			lease->waited_s + (double)(lease->started_ns - lease->asked_ns) / 1e9);

@@ -24,8 +24,8 @@ struct counters {
 	struct histogram runs;	/* of attempts, however they ended */
 };
 
-/* An attempt has just ended. */
-void counters_ran(struct counters *counters, const struct lease *lease);
+/* An attempt ended at that time of the boot clock. */
+void counters_ran(struct counters *counters, const struct lease *lease, int64_t ended_ns);
 
 /* Postgres has taken its result, and the job is now in that state; NULL: nobody knows. */
 void counters_settled(struct counters *counters, const struct lease *lease, const char *state);

@@ -20,6 +20,7 @@
 #include "families/attempt.h"
 #include "families/family.h"
 #include "worker/fence.h"
+#include "worker/logbook.h"
 #include "worker/message.h"
 
 enum {
@@ -31,19 +32,27 @@ enum {
 
 /* An attempt that waits for its turn. */
 struct pending {
-	int64_t ticket;
-	json_t *order; /* NULL: it could not be read */
-	char problem[JSON_ERROR_TEXT_LENGTH];
+	int64_t ticket, job_id;
+	int number;
 	bool cancelled;
 	struct pending *prev, *next;
+	const char *payload; /* JSON text, behind the kind */
+	char kind[];
 };
 
 struct executor {
 	const struct config *config;
+	struct logbook *logbook;
 	struct frame_reader reader;
 	struct pending *pending;
-	json_t *batch;	    /* what they have in common */
+	json_t *batch; /* what they have in common; of that: */
+	const struct family *family;
+	int64_t fence_ns;
+	json_t *empty;	    /* the payload of many: {} */
+	int64_t now_ns;	    /* boot clock: when the attempt that runs began */
 	int64_t glanced_ns; /* boot clock: when the socket was looked at */
+	int64_t ended;	    /* attempts, since the start of this process */
+	int64_t told;	    /* of those, the worker knows */
 
 	/* Of the attempt that runs: */
 	struct attempt *attempt;
@@ -79,29 +88,48 @@ static void send_bytes(const struct buf *bytes)
 	}
 }
 
-static void send_message(enum message type, int64_t ticket, json_t *body)
+static void send_message(enum message type, int64_t id, json_t *body)
 {
 	struct buf frame CLEANUP(buf_clear) = {0};
 	char *text CLEANUP(free_ptr) = body ? json_dumps(checked(body), JSON_COMPACT) : NULL;
 
-	frame_add(&frame, type, ticket, text, text ? strlen(text) : 0);
+	frame_add(&frame, type, id, text, text ? strlen(text) : 0);
 	json_decref(body);
 	send_bytes(&frame);
 }
 
-static void send_result(int64_t ticket, const struct err *e)
+/* Of the attempts that have ended, tells those that succeeded and were not told yet. */
+static void executor_tell(struct executor *x)
 {
-	char *text CLEANUP(free_ptr) = NULL;
-
-	if (!e) {
-		send_message(MESSAGE_RESULT, ticket, NULL);
+	if (x->told == x->ended)
 		return;
-	}
-	text = redact_dup(e->text); /* what a tool printed need not be UTF-8, and is cut anywhere */
-	utf8_repair(text, strlen(text));
-	send_message(MESSAGE_RESULT, ticket,
+	x->told = x->ended;
+	send_message(MESSAGE_RESULT, x->told, NULL);
+}
+
+static void send_failure(int64_t number, const struct err *e)
+{
+	char *text CLEANUP(free_ptr) = redact_dup(e->text);
+
+	utf8_repair(text, strlen(text)); /* what a tool printed need not be UTF-8, and is cut */
+	send_message(MESSAGE_RESULT, number,
 		json_pack("{s:s, s:s, s:s}", "kind", err_kind_name(e->kind), "code", e->code,
 			"error", text));
+}
+
+/* What we have told and noted by the time we die is what the worker goes by: logbook.h. */
+static void executor_end_attempt(struct executor *x, const struct err *failure)
+{
+	int64_t number = x->ended + 1;
+
+	if (failure) {
+		atomic_fetch_add(&x->logbook->failed, 1);
+		send_failure(number, failure);
+		x->told = number;
+	}
+	x->ended = number;
+	atomic_store(&x->logbook->begun_ns, 0); /* first, or it would seem to be the next one's */
+	atomic_store(&x->logbook->ended, number);
 }
 
 static void executor_cancel(struct executor *x, int64_t ticket)
@@ -115,17 +143,34 @@ static void executor_cancel(struct executor *x, int64_t ticket)
 			pending->cancelled = true;
 }
 
-/* jsonb holds what we cannot read: integers beyond 64 bits, 1e400, very deep nesting. */
 static void executor_accept(struct executor *x, const struct frame *frame)
 {
-	struct pending *pending = xcalloc(1, sizeof(*pending));
-	json_error_t problem;
+	struct message_attempt head;
+	struct pending *pending;
+	size_t length = frame->length - sizeof(head);
 
-	pending->ticket = frame->id;
-	pending->order = json_loadb(frame->body, frame->length, 0, &problem);
-	if (!pending->order)
-		memcpy(pending->problem, problem.text, sizeof(pending->problem));
+	assert(frame->length >= sizeof(head));
+	memcpy(&head, frame->body, sizeof(head));
+	assert(head.kind_length <= length);
+	pending = xmalloc(sizeof(*pending) + length + 2);
+	*pending = (struct pending){
+		.ticket = frame->id,
+		.job_id = head.job_id,
+		.number = head.number,
+		.payload = pending->kind + head.kind_length + 1,
+	};
+	memcpy(pending->kind, frame->body + sizeof(head), head.kind_length);
+	pending->kind[head.kind_length] = '\0';
+	memcpy(pending->kind + head.kind_length + 1, frame->body + sizeof(head) + head.kind_length,
+		length - head.kind_length + 1); /* with the NUL */
 	DL_APPEND(x->pending, pending);
+}
+
+static const char *batch_text(const struct executor *x, const char *key)
+{
+	const char *text = json_string_value(json_object_get(x->batch, key));
+
+	return text ? text : "";
 }
 
 /* It comes when the attempts of the one before have all been answered. */
@@ -133,6 +178,8 @@ static void executor_begin_batch(struct executor *x, const struct frame *frame)
 {
 	json_decref(x->batch);
 	x->batch = checked(json_loadb(frame->body, frame->length, 0, NULL));
+	x->family = family_find(batch_text(x, "run"));
+	x->fence_ns = json_integer_value(json_object_get(x->batch, "fence_ms")) * 1000000;
 }
 
 static void executor_read_frames(struct executor *x)
@@ -166,63 +213,66 @@ static bool executor_read(struct executor *x)
 
 /*
  * Waits while there is nothing to do. Between attempts it only looks, so that a cancel reaches one
- * before it starts; not before each of many short ones, though.
+ * before it starts; not before each of many short ones, though. False when the worker has gone.
  */
 static bool executor_glance(struct executor *x)
 {
 	struct pollfd fd = {.fd = EXECUTOR_SOCKET_FD, .events = POLLIN};
-	int64_t now_ns = clock_boot_ns();
+	bool goes_on;
 
-	if (x->pending && now_ns - x->glanced_ns < GLANCE_EVERY_NS)
+	x->now_ns = clock_boot_ns();
+	if (x->pending && x->now_ns - x->glanced_ns < GLANCE_EVERY_NS)
 		return true;
-	x->glanced_ns = now_ns;
-	return poll(&fd, 1, x->pending ? 0 : -1) <= 0 || executor_read(x);
+	executor_tell(x);
+	goes_on = poll(&fd, 1, x->pending ? 0 : -1) <= 0 || executor_read(x);
+	x->now_ns = x->glanced_ns = clock_boot_ns();
+	return goes_on;
 }
 
-static const char *order_text(const json_t *order, const char *key)
+/* jsonb holds what we cannot read: integers beyond 64 bits, 1e400, very deep nesting. */
+static json_t *executor_payload(struct executor *x, const char *text, struct err *e)
 {
-	const char *text = json_string_value(json_object_get(order, key));
+	json_error_t problem;
+	json_t *payload =
+		strcmp(text, "{}") == 0 ? json_incref(x->empty) : json_loads(text, 0, &problem);
 
-	return text ? text : "";
-}
-
-static int64_t order_number(const json_t *order, const char *key)
-{
-	return json_integer_value(json_object_get(order, key));
+	if (!payload)
+		err_code(e, ERR_PERMANENT, "bad_payload", "payload: %s", problem.text);
+	return payload;
 }
 
 static bool executor_execute(struct executor *x, const struct pending *pending, struct err *e)
 {
-	const struct family *family = family_find(order_text(x->batch, "run"));
+	json_auto_t *payload = NULL;
 	struct attempt attempt = {
-		.family = family,
+		.family = x->family,
 		.config = x->config,
-		.family_name = order_text(x->batch, "family"),
-		.kind = order_text(pending->order, "kind"),
-		.queue_id = order_text(x->batch, "queue"),
-		.job_id = order_number(pending->order, "job"),
+		.family_name = batch_text(x, "family"),
+		.kind = pending->kind,
+		.queue_id = batch_text(x, "queue"),
+		.job_id = pending->job_id,
 		.ticket = pending->ticket,
-		.number = (int)order_number(pending->order, "number"),
-		.payload = json_object_get(pending->order, "payload"),
+		.number = pending->number,
 		.executor = x,
 	};
 	bool ok;
 
-	if (!pending->order)
-		return err_code(e, ERR_PERMANENT, "bad_payload", "payload: %s", pending->problem);
 	if (pending->cancelled)
 		return err_set(e, ERR_CANCELLED, "cancelled before it started");
-	if (!family)
-		return err_set(
-			e, ERR_PERMANENT, "no built-in family \"%s\"", order_text(x->batch, "run"));
+	if (!x->family)
+		return err_set(e, ERR_PERMANENT, "no built-in family \"%s\"", batch_text(x, "run"));
+	attempt.payload = payload = executor_payload(x, pending->payload, e);
+	if (!payload)
+		return false;
 	x->attempt = &attempt;
 	log_debug("attempt_started", LOG_I("job", attempt.job_id), LOG_I("ticket", attempt.ticket),
 		LOG_I("boot_us", clock_boot_ns() / 1000));
-	fence_guard(order_number(x->batch, "fence_ms") * 1000000);
+	atomic_store(&x->logbook->begun_ns, x->now_ns);
+	fence_guard(x->fence_ns);
 	FAULT_LEDGER_BEGIN(attempt.job_id, attempt.ticket, attempt.number);
 	FAULT("execute", "begun");
-	ok = family_check(family, attempt.family_name, attempt.payload, e) &&
-		family->execute(&attempt, e);
+	ok = family_check(x->family, attempt.family_name, payload, e) &&
+		x->family->execute(&attempt, e);
 	FAULT_LEDGER_END(attempt.job_id, attempt.ticket, ok);
 	fence_release();
 	x->attempt = NULL;
@@ -230,7 +280,7 @@ static bool executor_execute(struct executor *x, const struct pending *pending, 
 	return ok;
 }
 
-static void executor_do(struct executor *x, struct pending *pending)
+static void executor_do(struct executor *x, const struct pending *pending)
 {
 	struct err e = {0};
 	bool ok;
@@ -244,18 +294,17 @@ static void executor_do(struct executor *x, struct pending *pending)
 	ok = executor_execute(x, pending, &e);
 	free(TAKE(x->phase));
 	FAULT("execute", "end");
-	send_result(pending->ticket, ok ? NULL : &e);
+	executor_end_attempt(x, ok ? NULL : &e);
 	FAULT("execute", "sent");
-	json_decref(pending->order);
-	free(pending);
 }
 
 static int executor_run(const struct config *config, int parent_pid)
 {
-	struct executor x = {.config = config};
+	struct executor x = {.config = config, .empty = checked(json_object())};
 	struct err e;
 
-	if (!fence_join(EXECUTOR_FENCE_FD, parent_pid, &e)) {
+	if (!fence_join(EXECUTOR_FENCE_FD, parent_pid, &e) ||
+		!logbook_join(EXECUTOR_LOGBOOK_FD, &x.logbook, &e)) {
 		log_error("executor_failed", LOG_S("error", e.text));
 		return 1;
 	}
@@ -265,9 +314,11 @@ static int executor_run(const struct config *config, int parent_pid)
 		if (pending) {
 			DL_DELETE(x.pending, pending);
 			executor_do(&x, pending);
+			free(pending);
 		}
 	}
 	json_decref(x.batch);
+	json_decref(x.empty);
 	frame_reader_clear(&x.reader);
 	return 0;
 }
@@ -312,6 +363,7 @@ void attempt_event(struct attempt *attempt, enum event_level level, const char *
 	char *clean CLEANUP(free_ptr) = NULL;
 	va_list ap;
 
+	executor_tell(attempt->executor);
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
@@ -345,6 +397,7 @@ void attempt_progress(struct attempt *attempt, int64_t done, int64_t total, cons
 	if (!is_new && done != total && now_ms - x->progress_ms < PROGRESS_EVERY_MS)
 		return;
 	x->progress_ms = now_ms;
+	executor_tell(x);
 	send_message(MESSAGE_PROGRESS, attempt->ticket,
 		json_pack("{s:s?, s:I, s:o, s:s}", "phase", x->phase, "done", (json_int_t)done,
 			"total", total < 0 ? json_null() : json_integer(total), "unit", unit));
@@ -385,6 +438,7 @@ bool attempt_wait(struct attempt *attempt, struct pollfd *fds, int count, int ti
 	struct pollfd all[16];
 
 	assert(count < (int)ARRAY_LENGTH(all));
+	executor_tell(attempt->executor);
 	for (;;) {
 		int ready;
 

@@ -2,9 +2,10 @@
 /*
  * The child side: a process that does attempts for a worker, one after the other.
  *
- * The worker's program re-executes itself as this, with a socket to the worker on descriptor 3 and
- * the fence page on 4. It never talks to the queue. It ends when the worker closes the socket, and
- * is killed, with everything it started, when the worker dies or the lease could run out.
+ * The worker's program re-executes itself as this, with a socket to the worker on descriptor 3,
+ * the fence page on 4 and its logbook on 5. It never talks to the queue. It ends when the worker
+ * closes the socket, and is killed, with everything it started, when the worker dies or the lease
+ * could run out.
  */
 #ifndef ATHENA_WORKER_EXECUTOR_H
 #define ATHENA_WORKER_EXECUTOR_H

@@ -158,6 +158,12 @@ void line_dispatch(struct line *line)
 			line_send(line, &line->slots[i], line_fence_ms(line));
 }
 
+void line_look(struct line *line)
+{
+	for (int i = 0; i < line->slot_count; i++)
+		slot_look(&line->slots[i]);
+}
+
 void line_take(struct line *line, struct lease *leases)
 {
 	struct lease *lease, *next;

@@ -53,6 +53,9 @@ int64_t line_fence_ms(const struct line *line);
 /* How many jobs to claim now; 0: none. */
 int line_room(const struct line *line);
 
+/* Finds out what its executors have done and not told yet. */
+void line_look(struct line *line);
+
 /* Gives what is held to idle slots. */
 void line_dispatch(struct line *line);
 

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * What a worker and its executors say to each other, as types of frames (base/frame.h). The id of
- * a frame is the ticket it is about.
+ * a frame is the ticket it is about, but for results.
  *
- * An executor does its attempts in the order in which they came and answers each with one RESULT
- * before it starts the next; so the first attempt without a result is the one that runs.
+ * An executor does its attempts in the order in which they came; they are numbered from 1 since
+ * its start. A RESULT's id is such a number, and it answers all attempts up to that one: those
+ * before it have succeeded, its body says how that one ended. Successes are told together, when
+ * nothing is left to do, before anything else is told, and at the latest when a handler waits or
+ * another one would begin 1 ms after the last telling; what is not told yet stands in the logbook
+ * (worker/logbook.h). The first attempt without a result is the one that runs.
  */
 #ifndef ATHENA_WORKER_MESSAGE_H
 #define ATHENA_WORKER_MESSAGE_H
 
+#include <stdint.h>
+
 enum message {
 	/* to the executor */
 	MESSAGE_BATCH = 1, /* {"family", "run", "queue", "fence_ms"}: of the attempts that follow */
-	MESSAGE_ATTEMPT,   /* {"job", "number", "kind", "payload"} */
+	MESSAGE_ATTEMPT,   /* struct message_attempt, the kind, the payload as JSON */
 	MESSAGE_CANCEL,	   /* no body */
 
 	/* to the worker */
@@ -21,7 +27,14 @@ enum message {
 	MESSAGE_PROGRESS, /* {"phase", "done", "total", "unit"} */
 };
 
+/* How the body of an ATTEMPT begins. */
+struct message_attempt {
+	int64_t job_id;
+	int32_t number; /* of the job's attempts: 1, 2, ... */
+	uint32_t kind_length;
+};
+
 /* Descriptors of an executor, beside the standard three. */
-enum { EXECUTOR_SOCKET_FD = 3, EXECUTOR_FENCE_FD = 4 };
+enum { EXECUTOR_SOCKET_FD = 3, EXECUTOR_FENCE_FD = 4, EXECUTOR_LOGBOOK_FD = 5 };
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/logbook.h"
 #include "worker/message.h"
 
 enum { TERM_TO_KILL_MS = 2000, READ_BYTES = 65536 };
@@ -26,6 +27,7 @@ struct executor_process {
 	uv_process_t process;
 	uv_pipe_t pipe;
 	struct frame_reader reader;
+	struct logbook *logbook;
 	bool pipe_ended, has_exited;
 	int handles_open;
 	int64_t exit_status;
@@ -46,6 +48,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	if (--process->handles_open > 0)
 		return;
 	frame_reader_clear(&process->reader);
+	logbook_free(process->logbook);
 	free(process);
 }
 
@@ -81,18 +84,59 @@ static void slot_arm(struct slot *slot, int64_t delay_ms)
 	uv_timer_start(slot->timer, on_timer, delay_ms > 0 ? (uint64_t)delay_ms : 0, 0);
 }
 
-/* The first lease begins to run: its timeout counts from here. */
-static void slot_begin_first(struct slot *slot)
+/* For when the first lease will have run for too long. */
+static void slot_arm_timeout(struct slot *slot, int64_t now_ns)
+{
+	const struct lease *first = slot->leases;
+
+	if (first->timeout_ms > 0)
+		slot_arm(slot, first->timeout_ms - (now_ns - first->started_ns) / 1000000);
+	else
+		uv_timer_stop(slot->timer);
+}
+
+/* The first lease runs, or is about to: its timeout counts from here. */
+static void slot_begin_first(struct slot *slot, int64_t now_ns)
 {
 	slot->force = FORCE_NONE;
-	uv_timer_stop(slot->timer);
-	if (!slot->leases)
+	if (!slot->leases) {
+		uv_timer_stop(slot->timer);
 		return;
-	slot->leases->started_ns = clock_boot_ns();
+	}
+	slot->leases->started_ns = now_ns;
+	slot_arm_timeout(slot, now_ns);
 	if (slot->leases->stop != STOP_NONE)
 		slot_stop(slot, slot->leases, slot->leases->stop);
-	else if (slot->leases->timeout_ms > 0)
-		slot_arm(slot, slot->leases->timeout_ms);
+}
+
+/*
+ * The first `count` leases have ended, the last of them as `body` says, the others well. They
+ * share the time since the first one began: nobody looked at the clock in between.
+ */
+static void slot_answer(struct slot *slot, int count, const char *body, int64_t now_ns)
+{
+	const struct slot_shared *shared = slot->shared;
+	int64_t begun_ns = slot->leases ? slot->leases->started_ns : 0;
+	int64_t each_ns = count > 0 ? (now_ns - begun_ns) / count : 0;
+
+	slot->answered += count;
+	slot->failures += body[0] != '\0';
+	for (; count > 0; count--) {
+		struct lease *lease = slot_take_first(slot);
+
+		slot->must_end |= lease->stop != STOP_NONE;
+		lease->started_ns = begun_ns;
+		begun_ns += each_ns;
+		shared->events->result(shared->context, lease, count == 1 ? body : "", begun_ns);
+	}
+}
+
+/* How many attempts have ended without being answered, by the logbook. */
+static int slot_untold(const struct slot *slot)
+{
+	int64_t untold = atomic_load(&slot->process->logbook->ended) - slot->answered;
+
+	return untold > 0 && untold <= slot->count ? (int)untold : 0;
 }
 
 static const char *process_describe(const struct executor_process *process, char *text, size_t size)
@@ -106,16 +150,28 @@ static const char *process_describe(const struct executor_process *process, char
 	return text;
 }
 
+/* An executor that died: what its logbook says was done is done, and since when the next one ran.
+ */
+static void slot_read_last(struct slot *slot)
+{
+	int64_t begun_ns = atomic_load(&slot->process->logbook->begun_ns);
+
+	slot_answer(slot, slot_untold(slot), "", clock_boot_ns());
+	if (slot->leases && begun_ns > slot->leases->started_ns)
+		slot->leases->started_ns = begun_ns;
+}
+
 /* Both ends have come: the attempt that ran has crashed, those behind it go back. */
 static void slot_process_gone(struct slot *slot, struct executor_process *process)
 {
 	const struct slot_shared *shared = slot->shared;
 	char how[96];
 
+	slot_read_last(slot);
 	slot->process = NULL;
 	slot->state = SLOT_EMPTY;
 	slot->must_end = false;
-	slot->attempts = 0;
+	slot->attempts = slot->answered = slot->failures = 0;
 	slot->force = FORCE_NONE;
 	uv_timer_stop(slot->timer);
 	if (slot->leases)
@@ -168,26 +224,46 @@ static void slot_end_process(struct slot *slot)
 	}
 }
 
-static void slot_result(struct slot *slot, int64_t ticket, const char *body)
+/* When nothing is left to do the executor waits for more, or makes room for another one. */
+static void slot_go_on(struct slot *slot)
 {
 	const struct slot_shared *shared = slot->shared;
-	struct lease *lease = slot->leases;
 
-	if (!lease || lease->ticket != ticket) {
-		log_error("executor_confused", LOG_I("ticket", ticket));
-		slot_kill(slot);
-		return;
-	}
-	slot->must_end |= lease->stop != STOP_NONE;
-	slot_take_first(slot);
-	slot_begin_first(slot);
-	shared->events->result(shared->context, lease, body);
+	slot_begin_first(slot, clock_boot_ns());
 	if (slot->leases)
 		return;
 	if (slot->state == SLOT_READY && (slot->must_end || slot->attempts >= shared->attempts_max))
 		slot_end_process(slot);
 	else
 		shared->events->freed(shared->context);
+}
+
+/* What the logbook has said before is not said again. */
+static void slot_result(struct slot *slot, int64_t number, const char *body)
+{
+	if (number <= slot->answered && !body[0])
+		return;
+	if (number <= slot->answered || number - slot->answered > slot->count) {
+		log_error("executor_confused", LOG_I("result", number));
+		slot_kill(slot);
+		return;
+	}
+	slot_answer(slot, (int)(number - slot->answered), body, clock_boot_ns());
+	slot_go_on(slot);
+}
+
+/*
+ * While the logbook counts failures whose results have not come, nothing can be said about the
+ * others either; but they are on their way.
+ */
+void slot_look(struct slot *slot)
+{
+	int untold = slot->leases && slot->process ? slot_untold(slot) : 0;
+
+	if (untold == 0 || atomic_load(&slot->process->logbook->failed) != slot->failures)
+		return;
+	slot_answer(slot, untold, "", clock_boot_ns());
+	slot_go_on(slot);
 }
 
 static void slot_message(struct slot *slot, const struct frame *frame)
@@ -232,19 +308,20 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *bytes)
 }
 
 static int process_spawn(
-	struct executor_process *process, const struct slot_shared *shared, uv_loop_t *loop)
+	struct executor_process *process, const struct slot_shared *shared, int logbook_fd)
 {
 	char parent[16];
 	char role[] = "athena-executor", flag[] = "-x", option[] = "--config";
 	char *path CLEANUP(free_ptr) = shared->config_path ? xstrdup(shared->config_path) : NULL;
 	char *argv[] = {role, flag, parent, path ? option : NULL, path, NULL};
-	uv_stdio_container_t stdio[5] = {
+	uv_stdio_container_t stdio[6] = {
 		{.flags = UV_IGNORE},
 		{.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
 		{.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
 		{.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
 			.data.stream = (uv_stream_t *)&process->pipe},
 		{.flags = UV_INHERIT_FD, .data.fd = shared->fence_fd},
+		{.flags = UV_INHERIT_FD, .data.fd = logbook_fd},
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_exit_status,
@@ -255,20 +332,27 @@ static int process_spawn(
 	};
 
 	snprintf(parent, sizeof(parent), "%d", (int)getpid());
-	return uv_spawn(loop, &process->process, &options);
+	return uv_spawn(shared->loop, &process->process, &options);
 }
 
 static bool slot_start(struct slot *slot)
 {
 	struct executor_process *process = xcalloc(1, sizeof(*process));
+	int logbook_fd CLEANUP(close_fd) = -1;
+	struct err e;
 	int status;
 
+	if (!logbook_new(&process->logbook, &logbook_fd, &e)) {
+		log_error("executor_not_started", LOG_S("error", e.text));
+		free(process);
+		return false;
+	}
 	process->slot = slot;
 	process->process.data = process->pipe.data = process;
 	process->handles_open = 2;
 	uv_pipe_init(slot->shared->loop, &process->pipe, 0);
 	process->pipe.data = process;
-	status = process_spawn(process, slot->shared, slot->shared->loop);
+	status = process_spawn(process, slot->shared, logbook_fd);
 	process->process.data = process;
 	if (status != 0) {
 		log_error("executor_not_started", LOG_S("error", uv_strerror(status)));
@@ -327,22 +411,25 @@ static void add_batch(struct buf *out, const struct slot *slot, const char *run,
 }
 
 /* The payload is valid JSON, as Postgres sent it, and is not parsed on the way. */
-static void add_attempt(struct buf *out, struct buf *body, const struct lease *lease)
+static void add_attempt(struct buf *out, const struct lease *lease)
 {
-	buf_reset(body);
-	buf_printf(body, "{\"job\":%" PRId64 ",\"number\":%d", lease->job_id, lease->attempt);
-	if (lease->kind)
-		add_text(body, "kind", lease->kind);
-	buf_text(body, ",\"payload\":");
-	buf_text(body, lease->payload);
-	buf_char(body, '}');
-	frame_add(out, MESSAGE_ATTEMPT, lease->ticket, body->bytes, body->length);
+	size_t payload_length = strlen(lease->payload);
+	struct message_attempt head = {
+		.job_id = lease->job_id,
+		.number = lease->attempt,
+		.kind_length = lease->kind ? (uint32_t)strlen(lease->kind) : 0,
+	};
+
+	frame_begin(out, MESSAGE_ATTEMPT, lease->ticket,
+		sizeof(head) + head.kind_length + payload_length);
+	buf_add(out, &head, sizeof(head));
+	buf_add(out, lease->kind, head.kind_length);
+	buf_add(out, lease->payload, payload_length);
 }
 
 void slot_send(struct slot *slot, struct lease *leases, const char *run, const char *family,
 	int64_t fence_ms, int64_t timeout_ms)
 {
-	struct buf body CLEANUP(buf_clear) = {0};
 	struct buf out = {0};
 	struct lease *lease;
 
@@ -353,7 +440,7 @@ void slot_send(struct slot *slot, struct lease *leases, const char *run, const c
 		lease->slot = slot;
 		if (lease->timeout_ms == 0)
 			lease->timeout_ms = timeout_ms;
-		add_attempt(&out, &body, lease);
+		add_attempt(&out, lease);
 		slot->count++;
 		slot->attempts++;
 	}
@@ -368,7 +455,7 @@ void slot_send(struct slot *slot, struct lease *leases, const char *run, const c
 	FAULT("dispatch", "send");
 	slot_write(slot, &out);
 	FAULT("dispatch", "sent");
-	slot_begin_first(slot);
+	slot_begin_first(slot, clock_boot_ns());
 }
 
 static void slot_ask(struct slot *slot, const struct lease *lease)
@@ -405,6 +492,26 @@ void slot_kill(struct slot *slot)
 	}
 }
 
+/*
+ * What runs may have begun later than it seemed; an executor that is between two attempts is about
+ * to begin the next. Stops it when its time is over, else comes back when it is.
+ */
+static void slot_check_timeout(struct slot *slot)
+{
+	int64_t now_ns = clock_boot_ns();
+	int64_t begun_ns = atomic_load(&slot->process->logbook->begun_ns);
+	struct lease *first = slot->leases;
+
+	if (begun_ns == 0)
+		begun_ns = now_ns;
+	if (begun_ns > first->started_ns)
+		first->started_ns = begun_ns;
+	if (first->timeout_ms > 0 && now_ns - first->started_ns >= first->timeout_ms * 1000000)
+		slot_stop(slot, first, STOP_TIMEOUT);
+	else
+		slot_arm_timeout(slot, now_ns);
+}
+
 /* The timeout of what runs, or the next step of stopping it; or an executor that does not leave. */
 static void on_timer(uv_timer_t *timer)
 {
@@ -416,9 +523,12 @@ static void on_timer(uv_timer_t *timer)
 		slot_kill(slot);
 		return;
 	}
+	slot_look(slot);
+	if (!slot->leases)
+		return;
 	switch (slot->force) {
 	case FORCE_NONE:
-		slot_stop(slot, slot->leases, STOP_TIMEOUT);
+		slot_check_timeout(slot);
 		break;
 	case FORCE_ASKED:
 		slot->force = FORCE_TERM;

@@ -4,7 +4,8 @@
  *
  * The executor is started when there is something to do, reused from attempt to attempt, and
  * replaced after so many attempts and always after a cancel, a timeout or a signal. The leases
- * stand in the order in which it does them: the first one is running.
+ * stand in the order in which it does them: the first one is running, as far as the executor has
+ * told; slot_look() asks its logbook what it has done beyond that.
  *
  * Stopping an attempt always wins: it is asked first (a cancel frame), then the executor's process
  * group gets SIGTERM once the grace time is over, then SIGKILL. When an executor dies, its group is
@@ -22,8 +23,11 @@
 struct slot;
 
 struct slot_events {
-	/* An attempt has its result: body as in worker/message.h. The lease left the slot. */
-	void (*result)(void *context, struct lease *lease, const char *body);
+	/*
+	 * An attempt has its result, body as in worker/message.h, and ended at that time of the
+	 * boot clock. The lease left the slot.
+	 */
+	void (*result)(void *context, struct lease *lease, const char *body, int64_t ended_ns);
 	/* The executor died under it; `how` says how. The lease left the slot. */
 	void (*crashed)(void *context, struct lease *lease, const char *how);
 	/* It had been sent, but the executor died before its turn. The lease left the slot. */
@@ -60,6 +64,8 @@ struct slot {
 	struct lease *leases; /* sent, in order */
 	int count;
 	int attempts;  /* that this executor was given */
+	int answered;  /* of those */
+	int failures;  /* of those, that did not succeed */
 	bool must_end; /* replace it once it has nothing to do */
 	enum slot_force force;
 	struct executor_process *process;
@@ -77,6 +83,9 @@ bool slot_is_idle(const struct slot *slot);
  */
 void slot_send(struct slot *slot, struct lease *leases, const char *run, const char *family,
 	int64_t fence_ms, int64_t timeout_ms);
+
+/* Answers what the executor has done and not told yet: it tells late what it did quickly. */
+void slot_look(struct slot *slot);
 
 /* Tells one attempt to stop, with increasing force, or at once where there is no time. */
 void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason);

@@ -426,10 +426,13 @@ static void on_poll(uv_timer_t *timer)
 	worker_wake_all(timer->data);
 }
 
-/* Turns the loop, for what waits for a time and not for an event. */
+/* Turns the loop, too, for what waits for a time and not for an event. */
 static void on_tick(uv_timer_t *timer)
 {
-	(void)timer;
+	struct worker *worker = timer->data;
+
+	for (int i = 0; i < worker->line_count; i++)
+		line_look(&worker->lines[i]);
 }
 
 /* --- Start and end */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """Workers and executors that are killed or stopped: what dies with them, who takes over, who is late."""
 import os
+import re
 import signal
 import time
 
@@ -80,8 +81,9 @@ def test_kill_of_an_executor_kills_what_it_started(short, workers, tmp_path):
 
 
 def test_those_behind_a_crashed_attempt_have_not_started(short, workers):
-    """Sent to the same executor in one batch: they run elsewhere, at their first attempt."""
-    workers.start(concurrency=1)
+    """Sent to the same executor in one batch: they run elsewhere, at their first attempt; those
+    before it, of which the worker may not have been told, do not run again."""
+    worker = workers.start(concurrency=1)
     first = [short.enqueue("noop") for _ in range(30)]
     for job in first:
         short.wait_for_state(job, "succeeded")
@@ -93,6 +95,8 @@ def test_those_behind_a_crashed_attempt_have_not_started(short, workers):
     attempts = [short.job(job)["attempt"] for job in jobs]
     assert attempts == [2 if n % 10 == 0 else 1 for n in range(30)]
     assert short.value("SELECT count(*) FROM athena.failures") == 3
+    started = [int(job) for job in re.findall(r" attempt_started job=(\d+) ", worker.stderr())]
+    assert [started.count(job) for job in jobs] == attempts
     assert_lawful(short)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """How attempts end: success, failures and their retries, timeouts, cancels, and what is told of it."""
 import os
+import re
 import signal
 import time
 
@@ -266,6 +267,32 @@ def test_a_timeout_counts_from_the_attempts_start(database, workers):
     jobs = [database.enqueue("noop", {"sleep_ms": 400}, timeout="700 ms") for _ in range(4)]
     for job in jobs:
         assert database.wait_for_state(job, "succeeded")["attempt"] == 1
+
+
+def test_a_job_that_computes_holds_back_nobodys_result(database, workers):
+    """In one sending: those before it are known to be done while it runs, its timeout is its own,
+    and those behind it are not hurt by its end."""
+    worker = workers.start(concurrency=1)
+    for job in [database.enqueue("noop") for _ in range(30)]:
+        database.wait_for_state(job, "succeeded")
+    database.query("SELECT athena.pause('noop')")
+    before = [database.enqueue("noop", timeout="1 s") for _ in range(5)]
+    long = database.enqueue("noop", {"busy_ms": 600000})
+    between = [database.enqueue("noop", timeout="1 s") for _ in range(5)]
+    limited = database.enqueue("noop", {"busy_ms": 600000}, timeout="1 s", max_attempts=1)
+    behind = [database.enqueue("noop", timeout="1 s") for _ in range(5)]
+    database.query("SELECT athena.resume('noop')")
+    for job in before:
+        database.wait_for_state(job, "succeeded")
+    assert database.job(long)["state"] == "running"
+    assert database.value("SELECT athena.cancel(%s)", long) == "requested"
+    for job in between + behind:
+        assert database.wait_for_state(job, "succeeded")["attempt"] == 1
+    assert database.wait_for_state(long, "cancelled")["attempt"] == 1
+    assert database.wait_for_state(limited, "dead")["error"] == "timed out after 1 s"
+    started = [int(job) for job in re.findall(r" attempt_started job=(\d+) ", worker.stderr())]
+    assert {job: started.count(job) for job in started} == dict.fromkeys(started, 1)
+    assert_lawful(database)
 
 
 def test_a_timeout_wins_over_who_ignores_it(database, workers):

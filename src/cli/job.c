@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/command_table.h"
+#include "cli/job_bulk.h"
 #include "cli/listing.h"
 #include "db/query.h"
 #include "sql_statements.h"
@@ -133,7 +134,7 @@ static void print_cancelled(const char *job, const char *answer, bool ok)
 
 /* Each job by itself. One that has ended otherwise keeps none of the others, but the status is 1.
  */
-static bool run_cancel(struct cli *cli, struct err *e)
+static bool cancel_named(struct cli *cli, struct err *e)
 {
 	json_auto_t *answers = json_array();
 
@@ -160,18 +161,40 @@ static bool run_cancel(struct cli *cli, struct err *e)
 	return true;
 }
 
+static bool run_cancel(struct cli *cli, struct err *e)
+{
+	static const struct job_bulk all = {.verb = "cancel",
+		.done = "cancelled, or asked to stop",
+		.one = &sql_job_cancel,
+		.many = &sql_job_cancel_many};
+	bool is_bulk;
+
+	if (!job_bulk_is_meant(cli, &is_bulk, e))
+		return false;
+	return is_bulk ? job_bulk_run(cli, &all, e) : cancel_named(cli, e);
+}
+
+static const struct option_row cancel_options[] = {
+	JOB_BULK_ROWS("ready|scheduled|running|waiting"),
+	{0},
+};
+
 const struct command command_job_cancel = {
 	.name = "job cancel",
-	.args = "JOB...",
+	.args = "[JOB...]",
 	.summary = "cancels jobs; of one that runs the worker is asked",
 	.help = "A job that was not running is cancelled when this has answered. One that runs is "
 		"asked\n"
 		"to stop, and killed after a grace time; if it succeeds before, it has "
-		"succeeded.\n",
+		"succeeded.\n"
+		"\n"
+		"  athena job cancel 17 18\n"
+		"  athena job cancel --state ready --family thumbnails --dry-run\n",
+	.options = cancel_options,
 	.run = run_cancel,
 };
 
-static bool run_retry(struct cli *cli, struct err *e)
+static bool retry_named(struct cli *cli, struct err *e)
 {
 	json_auto_t *answers = json_array();
 
@@ -193,12 +216,34 @@ static bool run_retry(struct cli *cli, struct err *e)
 	return true;
 }
 
+static bool run_retry(struct cli *cli, struct err *e)
+{
+	static const struct job_bulk all = {.verb = "retry",
+		.done = "ready again",
+		.one = &sql_job_retry,
+		.many = &sql_job_retry_many};
+	bool is_bulk;
+
+	if (!job_bulk_is_meant(cli, &is_bulk, e))
+		return false;
+	return is_bulk ? job_bulk_run(cli, &all, e) : retry_named(cli, e);
+}
+
+static const struct option_row retry_options[] = {
+	JOB_BULK_ROWS("dead|cancelled|scheduled"),
+	{0},
+};
+
 const struct command command_job_retry = {
 	.name = "job retry",
-	.args = "JOB...",
+	.args = "[JOB...]",
 	.summary = "runs dead or cancelled jobs again, scheduled ones now",
 	.help = "A dead or cancelled job starts over with all of its attempts. If another "
 		"unfinished job\n"
-		"holds its unique key by now, it stays as it is.\n",
+		"holds its unique key by now, it stays as it is.\n"
+		"\n"
+		"  athena job retry 17\n"
+		"  athena job retry --state dead --family clone --since 1h\n",
+	.options = retry_options,
 	.run = run_retry,
 };

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from athena_test import BUILD, wait_until
+from sessions import Worker, assert_lawful, place
 
 
 @pytest.fixture
@@ -332,3 +333,51 @@ def test_interrupted_following_leaves_the_job_alone(spawn, database):
     follower.signal(signal.SIGTERM)
     assert follower.wait() == -signal.SIGTERM
     assert database.job(1)["state"] == "ready"
+
+
+# many at once
+
+def test_bulk_retry_of_one_family_says_the_count_first(run, database):
+    dead = [database.enqueue("noop") for _ in range(7)] + [database.enqueue("clone", {"source": "a", "target": "b"})]
+    other = Worker(database, "noop", "clone")
+    for row in other.claim(7) + other.claim(1, family="clone"):
+        other.settle(row, "failed", error_kind="permanent")
+    assert run("athena", "job", "retry", "--state", "dead", "--family", "noop", "--dry-run").stdout == "7 jobs dead, family noop\n"
+    done = run("athena", "job", "retry", "--state", "dead", "--family", "noop", "--since", "1h")
+    assert done.stdout == "7 jobs dead, family noop, of the last 3600 s\n7 jobs: ready again\n"
+    assert [place(database, job) for job in dead] == [["ready"]] * 7 + [["dead"]]
+    assert_lawful(database)
+
+
+def test_bulk_goes_on_past_what_is_refused_and_over_many_batches(run, database):
+    database.query("INSERT INTO athena.jobs (family, unique_key) SELECT 'noop', n::text FROM generate_series(1, 1203) AS n")
+    worker = Worker(database)
+    for row in worker.claim(3):
+        worker.settle(row, "failed", error_kind="permanent")
+    assert json.loads(run("athena", "job", "cancel", "--state", "ready", "--json").stdout) == {"jobs": 1200, "done": 1200, "refused": 0}
+    database.enqueue("noop", unique_key="7")
+    done = run("athena", "job", "retry", "--state", "cancelled", "--json", status=1)
+    assert json.loads(done.stdout) == {"jobs": 1200, "done": 1199, "refused": 1}
+    assert done.stderr.startswith("job 7: job 7 cannot be retried: its unique key is held by job 1204")
+    assert_lawful(database)
+
+
+def test_bulk_since_looks_at_the_end_of_a_job(run, database):
+    worker = Worker(database)
+    old, new = database.enqueue("noop"), database.enqueue("noop")
+    for row in worker.claim(2):
+        worker.settle(row, "failed", error_kind="permanent")
+    database.query("UPDATE athena.outcomes SET finished_at = now() - interval '2 h' WHERE job_id = %s", old)
+    assert run("athena", "job", "retry", "--state=dead", "--since=1h").stdout.endswith("1 job: ready again\n")
+    assert (place(database, old), place(database, new)) == (["dead"], ["ready"])
+
+
+@pytest.mark.parametrize("words, error", [
+    (["retry"], "which jobs? Name them, or say --state and --family"),
+    (["cancel", "--family", "noop"], "which jobs? Name them, or say --state and --family"),
+    (["retry", "7", "--state", "dead"], "name jobs, or say --state: not both"),
+    (["retry", "--state", "running"], "must be one of dead, cancelled, scheduled"),
+    (["cancel", "--state", "dead"], "must be one of ready, scheduled, running, waiting")])
+def test_bulk_wants_to_be_told_clearly(run, words, error):
+    done = run("athena", "job", *words, status=2)
+    assert error in done.stderr and done.stdout == ""

@@ -232,7 +232,7 @@ check: $(UNIT)
 lint: $(GEN_HEADERS) $(GEN)/unit_suites.h
 	$(Q)LINT_CFLAGS='$(CFLAGS_ALL) -Itests/unit -Wno-unused-value' tools/lint.sh all
 
-# PEERS: a folder of drivers of other queues, measured in the same sitting. OUT: where lines go to.
+# PEERS: a folder of drivers of other queues, measured in the same sitting. OUT: where plots go to.
 bench: all $(BENCH)
 	$(Q)bench/run $(if $(PEERS),--peers '$(PEERS)') $(if $(OUT),--out '$(OUT)')
 

@@ -18,6 +18,8 @@ from stand import ROOT, Stand, note, options, percentiles
 SETTINGS = ("plan_cache_mode=force_generic_plan", "enable_seqscan=off", "enable_hashjoin=off",
             "enable_mergejoin=off", "jit=off", "search_path=pg_catalog,pg_temp")
 LANES = "'{0,1,2,3,4,5,6,7,8,9}'"
+BATCHES = (1, 100)
+WARM_TURNS = 5 # what is prepared, cached and loaded by then does not count
 
 
 def statement(name):
@@ -80,24 +82,24 @@ def make_small(stand, given):
 def make_large(stand, given):
     queue = stand.queue()
     note(f"filling a queue with {given.large} ready, {given.beside} scheduled, {given.beside} paused jobs")
-    queue.query("SELECT athena.pause('command')")
     queue.query("INSERT INTO athena.families (name) VALUES ('beside')")
     queue.query("SELECT athena.pause('beside')")
     queue.fill(given.beside, "beside")
     queue.query("INSERT INTO athena.jobs (family, run_at) SELECT 'noop', now() + interval '1 day'"
                 " FROM generate_series(1, %s)", given.beside)
-    queue.fill(given.large)
+    seconds = queue.fill(given.large)
+    note(f"{given.large} jobs took {seconds:.0f} s")
     queue.query("VACUUM ANALYZE")
     return queue
 
 
 def measure(stand, given, batch, small, large):
     claimers = {"small": Claimer(small), "large": Claimer(large)}
-    for number in range(given.turns + 5):
+    for number in range(given.turns + WARM_TURNS):
         for name in random.sample(sorted(claimers), 2):
             claimers[name].turn(batch)
         small.fill(batch)
-        if number == 4: # what is prepared, cached and loaded by now does not count
+        if number + 1 == WARM_TURNS:
             for claimer in claimers.values():
                 claimer.times_ms.clear()
                 claimer.cpu_us.clear()
@@ -106,7 +108,7 @@ def measure(stand, given, batch, small, large):
     blocks = {name: claimer.explain(batch) for name, claimer in claimers.items()}
     ratio = statistics.median(claimers["large"].cpu_us) / statistics.median(claimers["small"].cpu_us)
     note(f"claim of {batch}: {ratio:.3f} of the small queue's CPU time")
-    stand.emit(large, variant=f"batch={batch}", small_jobs=given.small, large_jobs=given.large,
+    stand.emit(large, f"batch={batch}", small_jobs=given.small, large_jobs=given.large,
                beside_jobs=given.beside, claim_cpu_us=cpu, claim_ms=took, blocks=blocks,
                large_over_small=round(ratio, 3), turns=given.turns)
 
@@ -114,13 +116,14 @@ def measure(stand, given, batch, small, large):
 def main():
     given = options(__doc__, small=(10_000, 10_000), large=(1_000_000, 10_000_000),
                     beside=(100_000, 1_000_000), turns=(200, 1000))
-    with Stand("backlog") as stand:
+    with Stand("backlog", given.lines) as stand:
+        if all(stand.answer(f"batch={batch}") for batch in BATCHES):
+            return
         small, large = make_small(stand, given), make_large(stand, given)
-        for batch in (1, 100):
+        for batch in BATCHES:
             measure(stand, given, batch, small, large)
-        done = given.turns * 101 + 5 * 101
-        small.check(done)
-        large.check(done)
+        for queue in (small, large):
+            queue.check((given.turns + WARM_TURNS) * sum(BATCHES))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ The workers are up and connected, the family is paused, the jobs are queued and 
 family is resumed. The time runs until the last outcome is committed. Variants take turns.
 """
 from load import drain, queue_paused
-from stand import Stand, note, options, spread
+from stand import Stand, note, options
+
+PROCESSES = (1, 2)
 
 
 def run(stand, jobs, processes):
@@ -20,19 +22,16 @@ def run(stand, jobs, processes):
 
 
 def main():
-    given = options(__doc__, jobs=(300_000, 300_000), rounds=(3, 9))
-    rates = {1: [], 2: []}
-    with Stand("drain") as stand:
+    given = options(__doc__, jobs=(300_000, 300_000), rounds=(2, 9))
+    with Stand("drain", given.lines) as stand:
         for number in range(given.rounds):
-            for processes, found in rates.items():
+            for processes in PROCESSES:
+                variant = f"workers={processes}"
+                if stand.answer(variant, number):
+                    continue
                 queue, rate, figures = run(stand, given.jobs, processes)
-                found.append(rate)
-                note(f"drain, {processes} worker(s): {rate:.0f}/s")
-                stand.emit(queue, variant=f"workers={processes}", round=number, jobs=given.jobs,
-                           jobs_per_s=round(rate), **figures)
-                if number == given.rounds - 1:
-                    stand.emit(queue, variant=f"workers={processes}", summary=True, jobs=given.jobs,
-                               jobs_per_s=spread(found))
+                note(f"drain, {variant}: {rate:.0f}/s")
+                stand.emit(queue, variant, number, jobs=given.jobs, jobs_per_s=round(rate), **figures)
                 queue.drop()
 
 

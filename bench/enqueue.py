@@ -9,7 +9,7 @@ or has about 100 bytes; the family noop declares its keys, so that Postgres chec
 import time
 
 from load import PAYLOADS, Producer, sql_function, sql_one
-from stand import Meter, Stand, note, options, spread
+from stand import Meter, Stand, note, options
 
 PROGRAM = "COPY athena.jobs (family, payload) FROM STDIN"
 
@@ -79,16 +79,14 @@ def variants(given):
 
 def main():
     given = options(__doc__, jobs=(100_000, 1_000_000), seconds=(2.0, 20.0), rounds=(2, 7))
-    rates = {}
-    with Stand("enqueue") as stand:
+    with Stand("enqueue", given.lines) as stand:
         for number in range(given.rounds):
             for variant, run in variants(given).items():
+                if stand.answer(variant, number):
+                    continue
                 queue, rate, figures = run(stand)
-                rates.setdefault(variant, []).append(rate)
                 note(f"{variant}: {rate:.0f}/s")
-                stand.emit(queue, variant=variant, round=number, jobs_per_s=round(rate), **figures)
-                if number == given.rounds - 1:
-                    stand.emit(queue, variant=variant, summary=True, jobs_per_s=spread(rates[variant]))
+                stand.emit(queue, variant, number, jobs_per_s=round(rate), **figures)
                 queue.drop()
 
 

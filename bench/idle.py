@@ -23,13 +23,13 @@ def lone(stand, given):
     stand.stop_workers()
     queue.check(found["jobs"])
     note(f"a lone job: p50 {waits['p50']} ms, p99 {waits['p99']} ms")
-    stand.emit(queue, variant="lone", jobs=found["jobs"], pickup_ms=waits,
+    stand.emit(queue, "lone", jobs=found["jobs"], pickup_ms=waits,
                commit_ms={"p50": found["enqueue_p50_ms"], "p99": found["enqueue_p99_ms"]})
     queue.drop()
 
 
-def trickle(stand, seconds, rate=500):
-    """Single-row commits at a rate; figures of the run."""
+def pick_up(stand, seconds, rate=500):
+    """Single-row commits at a rate, on a queue of their own; percentiles in ms, and more of the run."""
     queue = stand.queue()
     workers = stand.workers(queue, 1, log="debug")
     wait_quiet(queue, workers)
@@ -39,44 +39,55 @@ def trickle(stand, seconds, rate=500):
     waits = pickup_ms(producer, workers, skip_s=1)
     stand.stop_workers()
     queue.check(found["jobs"])
-    stand.emit(queue, variant=f"rate={rate}", jobs=found["jobs"], pickup_ms=waits,
-               offered_per_s=found["jobs_per_s"], late_max_ms=found["late_max_ms"],
-               commit_ms={"p50": found["enqueue_p50_ms"], "p99": found["enqueue_p99_ms"]})
     note(f"at {rate} commits/s: p50 {waits['p50']} ms, p99 {waits['p99']} ms")
+    return queue, waits, {"jobs": found["jobs"], "offered_per_s": found["jobs_per_s"],
+                          "late_max_ms": found["late_max_ms"],
+                          "commit_ms": {"p50": found["enqueue_p50_ms"], "p99": found["enqueue_p99_ms"]}}
+
+
+def trickle(stand, seconds, number):
+    queue, waits, details = pick_up(stand, seconds)
+    stand.emit(queue, "rate=500", number, pickup_ms=waits, **details)
     queue.drop()
-    return {f"{name}_ms": value for name, value in waits.items()}
 
 
-def resting(stand, given):
-    """A worker that has worked, with its executors waiting, and one that never had a job."""
+RESTING = {"fresh": 0, "after work": 2000} # jobs that it did before
+
+
+def resting(stand, given, variant):
+    """A worker that never had a job, and one that has worked, with its executors waiting."""
+    jobs = RESTING[variant]
     queue = stand.queue()
-    for variant, jobs in (("fresh", 0), ("after work", 2000)):
-        (worker,) = stand.workers(queue, 1)
-        queue.fill(jobs)
-        before = queue.depth("noop", "succeeded")
-        queue.wait_succeeded(before + jobs - (before if jobs else 0))
-        wait_quiet(queue, [worker], quiet_s=1)
-        pids = worker.session_pids()
-        cpu, begun = cpu_s(worker.pid), time.monotonic()
-        server = cpu_s(stand.cluster.process.pid)
-        time.sleep(given.rest)
-        seconds = time.monotonic() - begun
-        stand.emit(queue, variant=f"resting, {variant}", processes=len(pids), memory_mb=memory_mb(pids),
-                   worker_memory_mb=memory_mb([worker.pid]),
-                   worker_cpu_ms_per_s=round((cpu_s(worker.pid) - cpu) / seconds * 1000, 3),
-                   server_cpu_ms_per_s=round((cpu_s(stand.cluster.process.pid) - server) / seconds * 1000, 3))
-        stand.stop_workers()
-    queue.check(2000)
+    (worker,) = stand.workers(queue, 1)
+    queue.fill(jobs)
+    queue.wait_succeeded(jobs)
+    wait_quiet(queue, [worker], quiet_s=1)
+    pids, server = worker.session_pids(), stand.cluster.process.pid
+    begun, worker_s, server_s = time.monotonic(), cpu_s(worker.pid), cpu_s(server)
+    time.sleep(given.rest)
+    seconds = time.monotonic() - begun
+    worker_s, server_s = cpu_s(worker.pid) - worker_s, cpu_s(server) - server_s
+    stand.emit(queue, f"resting, {variant}", processes=len(pids), memory_mb=memory_mb(pids),
+               worker_memory_mb=memory_mb([worker.pid]),
+               worker_cpu_ms_per_s=round(worker_s / seconds * 1000, 3),
+               server_cpu_ms_per_s=round(server_s / seconds * 1000, 3))
+    note(f"resting, {variant}: {memory_mb(pids)} MB, {worker_s / seconds * 1e6:.0f} us of CPU per s")
+    stand.stop_workers()
+    queue.check(jobs)
     queue.drop()
 
 
 def main():
     given = options(__doc__, lone=(50, 500), seconds=(10.0, 60.0), rounds=(2, 5), rest=(5.0, 60.0))
-    with Stand("idle") as stand:
-        lone(stand, given)
-        for _ in range(given.rounds):
-            trickle(stand, given.seconds)
-        resting(stand, given)
+    with Stand("idle", given.lines) as stand:
+        if not stand.answer("lone"):
+            lone(stand, given)
+        for number in range(given.rounds):
+            if not stand.answer("rate=500", number):
+                trickle(stand, given.seconds, number)
+        for variant in RESTING:
+            if not stand.answer(f"resting, {variant}"):
+                resting(stand, given, variant)
 
 
 if __name__ == "__main__":

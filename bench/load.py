@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from stand import BUILD, Meter, percentiles, wait_until
+from stand import BUILD, Meter, memory_mb, percentiles, wait_until
 
 PAYLOADS = {0: "{}", 100: json.dumps({"pad": "x" * 90})} # by bytes, about
 
@@ -110,11 +110,21 @@ def queue_paused(queue, jobs, payload="{}", family="noop"):
 def drain(queue, workers, jobs, before=0, family="noop"):
     """Resumes the family and waits until `jobs` more than `before` are done; (rate, figures)."""
     meter = Meter(queue, workers)
+    memory = {"worker_memory_mb": 0, "memory_mb": 0}
     begun = time.monotonic()
     queue.query("SELECT athena.resume(%s)", family)
-    queue.wait_succeeded(before + jobs, family)
+    queue.wait_succeeded(before + jobs, family, meanwhile=lambda: look_at_memory(workers, memory))
     seconds = time.monotonic() - begun
-    return jobs / seconds, meter.stop(jobs)
+    figures = meter.stop(jobs)
+    look_at_memory(workers, memory)
+    return jobs / seconds, {**figures, **memory}
+
+
+def look_at_memory(workers, most):
+    """Raises `most` to what a worker takes now, by itself and with its executors."""
+    for worker in workers:
+        most["worker_memory_mb"] = max(most["worker_memory_mb"], memory_mb([worker.pid]))
+        most["memory_mb"] = max(most["memory_mb"], memory_mb(worker.session_pids()))
 
 
 def wait_quiet(queue, workers, quiet_s=0.3):

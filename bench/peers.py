@@ -20,6 +20,8 @@ import idle
 from stand import Stand, note, options
 
 PROCESSES = (1, 2)
+SHARES = ("p50", "p99")
+ENQUEUE, DRAIN, PICKUP = "bulk enqueue jobs/s", "drain jobs/s, {} process(es)", "pickup {} ms at 500/s"
 
 
 def peer_names(directory, wanted):
@@ -44,58 +46,73 @@ def run_peer(stand, directory, name, mode, **settings):
 
 
 class Sitting:
-    """Figures of one sitting: {(what, who): [values]}"""
+    """Figures of one sitting, a line for each contestant and round."""
 
-    def __init__(self, stand):
+    def __init__(self, stand, number=0):
         self.stand = stand
-        self.figures = {}
+        self.number = number # of the round
 
-    def add(self, queue, what, who, value, **details):
-        self.figures.setdefault((what, who), []).append(value)
+    def lacks(self, what, who):
+        return self.stand.answer(f"{what} by {who}", self.number) is None
+
+    def add(self, what, who, value, **details):
         note(f"{what}: {who}: {value:.4g}")
-        self.stand.emit(queue, variant=f"{what} by {who}", value=value, **details)
+        self.stand.emit(self.stand.empty, f"{what} by {who}", self.number, value=value, **details)
 
-    def summarise(self, queue):
+    def summarise(self, whats, names, rounds):
         """A line per peer and figure: we over them, medians."""
-        medians = {key: statistics.median(values) for key, values in self.figures.items()}
-        for (what, who), theirs in sorted(medians.items()):
-            ours = medians.get((what, "athena"))
-            if who != "athena" and ours is not None and theirs:
-                note(f"{what}: athena / {who} = {ours / theirs:.2f}")
-                self.stand.emit(queue, variant=f"{what}: athena / {who}", summary=True,
-                                ratio=round(ours / theirs, 3), athena=ours, peer=theirs,
-                                runs=len(self.figures[what, who]))
+        for what in whats:
+            ours = self._median(what, "athena", rounds)
+            for who in names:
+                theirs = self._median(what, who, rounds)
+                if ours and theirs:
+                    note(f"{what}: athena / {who} = {ours / theirs:.2f}")
+                    self.stand.emit(self.stand.empty, f"{what}: athena / {who}",
+                                    ratio=round(ours / theirs, 3), athena=ours, peer=theirs)
+
+    def _median(self, what, who, rounds):
+        lines = [self.stand.answer(f"{what} by {who}", number) for number in range(rounds)]
+        values = [line["value"] for line in lines if line]
+        return statistics.median(values) if values else None
 
 
 def measure_drains(sitting, given, processes, names):
-    stand, what = sitting.stand, f"drain jobs/s, {processes} process(es)"
-    queue, rate, figures = drain.run(stand, given.jobs, processes)
-    sitting.add(queue, what, "athena", rate, **figures)
-    queue.drop()
+    stand, what = sitting.stand, DRAIN.format(processes)
+    if sitting.lacks(what, "athena"):
+        queue, rate, figures = drain.run(stand, given.jobs, processes)
+        sitting.add(what, "athena", rate, **figures)
+        queue.drop()
     for name in names:
+        if not sitting.lacks(what, name):
+            continue
         answer = run_peer(stand, given.peers, name, "drain", JOBS=given.jobs, WORKERS=24,
                           PROCS=processes, BETWEEN_SQL="analyze")
         if answer:
-            sitting.add(stand.empty, what, name, answer["drain_per_s"], answer=answer)
+            sitting.add(what, name, answer["drain_per_s"], answer=answer)
             if processes == 1:
-                sitting.add(stand.empty, "bulk enqueue jobs/s", name, answer["enqueue_per_s"], answer=answer)
+                sitting.add(ENQUEUE, name, answer["enqueue_per_s"], answer=answer)
 
 
 def measure_enqueue(sitting, given):
-    queue, rate, figures = enqueue.bulk(sitting.stand, "copy_10000", given.jobs, 0)
-    sitting.add(queue, "bulk enqueue jobs/s", "athena", rate, **figures)
-    queue.drop()
+    if sitting.lacks(ENQUEUE, "athena"):
+        queue, rate, figures = enqueue.bulk(sitting.stand, "copy_10000", given.jobs, 0)
+        sitting.add(ENQUEUE, "athena", rate, **figures)
+        queue.drop()
 
 
 def measure_latency(sitting, given, names):
-    stand = sitting.stand
-    figures = {"athena": idle.trickle(stand, given.seconds)}
-    for name in names:
-        figures[name] = run_peer(stand, given.peers, name, "e2e", RATE=500, SECS=given.seconds,
-                                 WORKERS=4)
-    for who, answer in figures.items():
-        for p in ("p50", "p99") if answer else ():
-            sitting.add(stand.empty, f"pickup {p} ms at 500/s", who, answer[f"{p}_ms"], answer=answer)
+    for who in ("athena", *names):
+        if not sitting.lacks(PICKUP.format("p99"), who):
+            continue
+        if who == "athena":
+            queue, found, details = idle.pick_up(sitting.stand, given.seconds)
+            queue.drop()
+        else:
+            answer = run_peer(sitting.stand, given.peers, who, "e2e", RATE=500, SECS=given.seconds, WORKERS=4)
+            found = {share: answer[f"{share}_ms"] for share in SHARES} if answer else {}
+            details = {"answer": answer}
+        for share in SHARES if found else ():
+            sitting.add(PICKUP.format(share), who, found[share], **details)
 
 
 def main():
@@ -105,15 +122,16 @@ def main():
         raise SystemExit("peers.py: --peers DIR is missing")
     given.peers = pathlib.Path(given.peers).resolve()
     names = peer_names(given.peers, given.only)
-    with Stand("peers", tcp=True) as stand:
+    with Stand("peers", given.lines, tcp=True) as stand:
         stand.empty = stand.queue()
-        sitting = Sitting(stand)
-        for _ in range(given.rounds):
+        for number in range(given.rounds):
+            sitting = Sitting(stand, number)
             measure_enqueue(sitting, given)
             for processes in PROCESSES:
                 measure_drains(sitting, given, processes, names)
             measure_latency(sitting, given, names)
-        sitting.summarise(stand.empty)
+        whats = [ENQUEUE, *map(DRAIN.format, PROCESSES), *map(PICKUP.format, SHARES)]
+        Sitting(stand).summarise(whats, names, given.rounds)
 
 
 if __name__ == "__main__":

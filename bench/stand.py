@@ -18,6 +18,7 @@ import pathlib
 import platform
 import re
 import resource
+import signal
 import socket
 import statistics
 import subprocess
@@ -41,13 +42,22 @@ def options(doc, **settings):
     """Command line of a benchmark: each setting has a value for a short run and one for --long."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--long", action="store_true", help="sizes of a long run")
+    parser.add_argument("--lines", metavar="FILE", type=pathlib.Path,
+                        help="of an earlier run that was broken off: what they answer is not asked again")
     for name, (short, long) in settings.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(short), help=f"{short}; {long}")
     given = parser.parse_args()
     for name, values in settings.items():
         if getattr(given, name) is None:
             setattr(given, name, values[given.long])
+    signal.signal(signal.SIGTERM, signal.default_int_handler) # servers and files go with us
     return given
+
+
+def read_lines(path):
+    """The whole lines of an earlier run, each a dict; what was being written when it ended is not one."""
+    text = path.read_text() if path and path.exists() else ""
+    return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
 
 
 # --- Figures
@@ -106,14 +116,19 @@ def commit():
 
 
 def cpu_s(pid):
-    """CPU seconds of a process, its live children, and those of its children that have ended."""
-    total = 0
+    """CPU seconds of a process, its live children, and those of its children that have ended.
+
+    To the nanosecond, but for those that have ended: of them the kernel tells ticks of 10 ms.
+    """
+    total_s = 0.0
     members = [pid, *(child for child, (parent, _) in processes().items() if parent == pid)]
     for member in members:
         with contextlib.suppress(OSError):
             fields = pathlib.Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, fields[11:15]))
-    return total / TICKS
+            total_s += sum(map(int, fields[13:15])) / TICKS
+            total_s += sum(int(task.read_text().split()[0])
+                           for task in pathlib.Path(f"/proc/{member}/task").glob("*/schedstat")) / 1e9
+    return total_s
 
 
 def memory_mb(pids):
@@ -178,22 +193,23 @@ class Meter:
                 **{who: sum(map(cpu_s, pids)) for who, pids in self._pids.items()}}
 
     def _wal_now(self):
-        (row,) = self._queue.query("SELECT wal_bytes, wal_fpi FROM pg_stat_wal")
+        """The end of the WAL, which is exact; sessions tell their counters with a delay of a second."""
+        (row,) = self._queue.query("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS bytes,"
+                                   " (SELECT wal_fpi FROM pg_stat_wal) AS full_page_images")
         return row
 
     def stop(self, jobs):
         """Figures per job, as part of a line."""
         seconds = time.monotonic() - self._begun
+        wal = self._wal_now()
         now = self._cpu_now()
         own = {who: now[who] - self._cpu[who] for who in now}
         others = busy_s() - self._busy - sum(own.values())
-        self._queue.query("SELECT pg_stat_force_next_flush()") # what this connection did itself
-        wal = self._wal_now()
         return {
             "server_cpu_us_per_job": round(own["server"] / jobs * 1e6, 2),
             "worker_cpu_us_per_job": round(own["worker"] / jobs * 1e6, 2),
-            "wal_bytes_per_job": round(float(wal["wal_bytes"] - self._wal["wal_bytes"]) / jobs),
-            "full_page_images": wal["wal_fpi"] - self._wal["wal_fpi"],
+            "wal_bytes_per_job": round(float(wal["bytes"] - self._wal["bytes"]) / jobs),
+            "full_page_images": wal["full_page_images"] - self._wal["full_page_images"],
             "cpus_used_by_others": round(max(0.0, others) / seconds, 2),
         }
 
@@ -216,17 +232,26 @@ class Queue(Database):
         return self.value("SELECT coalesce(sum(delta), 0)::bigint FROM athena.tallies"
                           " WHERE family = %s AND state = %s::athena.job_state", family, state)
 
-    def wait_succeeded(self, jobs, family="noop", deadline_s=3600):
-        wait_until(lambda: self.depth(family, "succeeded") >= jobs, deadline_s,
-                   f"{jobs} jobs of {family} succeeded", every_s=0.01)
+    def wait_succeeded(self, jobs, family="noop", deadline_s=3600, meanwhile=None):
+        """Until so many have; meanwhile() is called every half second."""
+        look_at = time.monotonic() + 0.5
 
-    def check(self, finished, family="noop"):
-        """So many outcomes of that family, all succeeded at the first attempt, and the law holds."""
+        def have_succeeded():
+            nonlocal look_at
+            if meanwhile and time.monotonic() >= look_at:
+                meanwhile()
+                look_at = time.monotonic() + 0.5
+            return self.depth(family, "succeeded") >= jobs
+        wait_until(have_succeeded, deadline_s, f"{jobs} jobs of {family} succeeded", every_s=0.01)
+
+    def check(self, finished, family="noop", retried=0):
+        """So many outcomes of that family, all succeeded, all but so many at the first attempt, and the
+        law holds."""
         (found,) = self.query(
             "SELECT count(*) AS outcomes, count(DISTINCT job_id) AS jobs,"
             " count(*) FILTER (WHERE state = 'succeeded' AND attempt = 1) AS straight"
             " FROM athena.outcomes WHERE family = %s", family)
-        wanted = {"outcomes": finished, "jobs": finished, "straight": finished}
+        wanted = {"outcomes": finished, "jobs": finished, "straight": finished - retried}
         if found != wanted:
             raise SystemExit(f"bench: outcomes are {found}, not {wanted}: no figure")
         if offenders := self.conservation():
@@ -240,13 +265,22 @@ class Queue(Database):
 
 
 class Stand:
-    """The server and the workers of one benchmark, gone when it ends."""
+    """The server and the workers of one benchmark, gone when it ends.
 
-    def __init__(self, question, tcp=False):
+    A benchmark asks variants, in rounds; answer() has what an earlier run that was broken off found.
+    """
+
+    def __init__(self, question, lines=None, tcp=False):
         self.question = question
+        self._answers = {(line["variant"], line["round"]): line for line in read_lines(lines)
+                         if line["question"] == question}
         self._tcp = tcp
         self.programs = []
         self._count = 0
+
+    def answer(self, variant, number=0):
+        """The line that has been emitted for it, or None."""
+        return self._answers.get((variant, number))
 
     def __enter__(self):
         missing = [name for name in ("athena", "athena-worker") if not (BUILD / name).exists()]
@@ -311,13 +345,15 @@ class Stand:
         if off or kind in ("tmpfs", "ramfs"):
             raise SystemExit(f"bench: {', '.join(off) or kind} is no basis for a figure")
 
-    def emit(self, queue, **figures):
-        """Prints one line."""
+    def emit(self, queue, variant, number=0, **figures):
+        """Prints one line, the answer of that round."""
         self._refuse_unless_durable(queue)
-        line = {"question": self.question, **figures,
+        line = {"question": self.question, "variant": variant, "round": number, **figures,
                 "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                 **self._about}
         print(json.dumps(line), flush=True)
+        self._answers[variant, number] = line
+        return line
 
 
 def note(text):

@@ -27,7 +27,7 @@ def run(stand, given, rate):
     memory = memory_mb([pid for worker in workers for pid in worker.session_pids()])
     stand.stop_workers()
     queue.check(found["jobs"])
-    stand.emit(queue, variant=f"rate={rate}", batch=given.batch, seconds=given.seconds,
+    stand.emit(queue, f"rate={rate}", batch=given.batch, seconds=given.seconds,
                payload_bytes=given.payload, jobs=found["jobs"], offered_per_s=found["jobs_per_s"],
                behind_s=round(behind_s, 3), wait_ms=claim_waits_ms(queue, skip_s=1),
                dead_tuples=dead, memory_mb=memory, per_second=finished_per_s(queue), **figures)
@@ -38,9 +38,10 @@ def run(stand, given, rate):
 def main():
     given = options(__doc__, rate=(0, 20_000), seconds=(10.0, 1800.0), batch=(10, 100), workers=(1, 2),
                     payload=(100, 100))
-    with Stand("steady") as stand:
+    with Stand("steady", given.lines) as stand:
         for rate in [given.rate] if given.rate else [500, 2000, 5000, 10000]:
-            run(stand, given, rate)
+            if not stand.answer(f"rate={rate}"):
+                run(stand, given, rate)
 
 
 if __name__ == "__main__":

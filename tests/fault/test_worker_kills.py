@@ -129,6 +129,27 @@ def test_kill_of_a_worker_kills_executors_commands_and_grandchildren_at_once(sho
     assert_lawful(short)
 
 
+def test_what_a_killed_worker_had_fetched_ahead_is_done_by_another(short, workers):
+    """It held as much as it ever does: quick jobs, behind some that turned out slow."""
+    worker = workers.start(concurrency=2)
+    insert = ("INSERT INTO athena.jobs (family, payload)"
+              " SELECT 'noop', %s::jsonb FROM generate_series(1, %s)")
+    short.query(insert, "{}", 30)
+    outcomes = "SELECT count(*) FROM athena.outcomes WHERE attempt >= %s"
+    wait_until(lambda: short.value(outcomes, 1) == 30)
+    short.query("SELECT athena.pause('noop')")
+    short.query(insert, '{"sleep_ms": 3000}', 2)
+    short.query(insert, "{}", 300)
+    short.query("SELECT athena.resume('noop')")
+    wait_until(lambda: short.value("SELECT count(*) FROM athena.leases") > 20)
+    worker.kill()
+    workers.start(concurrency=8)
+    wait_until(lambda: short.value(outcomes, 1) == 332, 60)
+    assert short.value(outcomes, 2) > 10
+    assert short.column("SELECT DISTINCT state::text FROM athena.outcomes") == ["succeeded"]
+    assert_lawful(short)
+
+
 def test_a_worker_killed_while_it_starts_leaves_nothing(short, workers, spawn):
     """At whatever point: no process, no lease that is stuck."""
     for n in range(1, 16):

@@ -16,6 +16,7 @@ V :=
 PACKAGES :=
 PREFIX := /usr/local
 PEERS :=
+CHECKS :=
 OUT :=
 DESTDIR :=
 DOCDIR = $(PREFIX)/share/doc/athena
@@ -31,7 +32,7 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all faults demo test test-fault check lint bench bench-long fmt install clean help FORCE
+.PHONY: all faults demo test test-fault model check lint bench bench-long fmt install clean help FORCE
 
 all:
 
@@ -42,6 +43,7 @@ PURPOSES := build \
 	$(if $(filter demo test test-fault bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
 	$(if $(filter test test-fault,$(GOALS)),test) \
+	$(if $(filter model,$(GOALS)),model) \
 	$(if $(filter check lint,$(GOALS)),check) \
 	$(if $(filter lint,$(GOALS)),lint)
 
@@ -232,6 +234,10 @@ check: $(UNIT)
 lint: $(GEN_HEADERS) $(GEN)/unit_suites.h
 	$(Q)LINT_CFLAGS='$(CFLAGS_ALL) -Itests/unit -Wno-unused-value' tools/lint.sh all
 
+# CHECKS: a pattern that chooses lines of model/checks.txt.
+model:
+	$(Q)model/run $(if $(CHECKS),'$(CHECKS)')
+
 # PEERS: a folder of drivers of other queues, measured in the same sitting. OUT: where plots go to.
 bench: all $(BENCH)
 	$(Q)bench/run $(if $(PEERS),--peers '$(PEERS)') $(if $(OUT),--out '$(OUT)')
@@ -275,6 +281,7 @@ help:
 	@echo 'make demo       a sample database cloned by one INSERT, in a private Postgres'
 	@echo 'make test       all tests, against a private Postgres; ends with "N passed, N failed"'
 	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
+	@echo 'make model      the protocol in Promela (model/), checked by spin: two minutes; CHECKS=wake'
 	@echo 'make bench      every benchmark, short, with plots: ten minutes; PEERS=DIR OUT=DIR'
 	@echo 'make bench-long the sizes that figures are quoted of: hours, unattended'
 	@echo 'make check      unit tests, format, direction of includes: fast, no database'

@@ -21,6 +21,7 @@ OUT :=
 DESTDIR :=
 DOCDIR = $(PREFIX)/share/doc/athena
 MANDIR = $(PREFIX)/share/man
+UNITDIR = $(PREFIX)/lib/systemd/system
 COMPLETIONDIR = $(PREFIX)/share/bash-completion/completions
 
 comma := ,
@@ -38,7 +39,7 @@ all:
 
 # --- Packages. Missing ones are installed first, before pkg-config is asked about them.
 
-MODULES := libpq libuv yaml-0.1 jansson libcrypto libmicrohttpd
+MODULES := libpq libuv yaml-0.1 jansson libcrypto libmicrohttpd libsystemd
 PURPOSES := build \
 	$(if $(filter demo test test-fault bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
@@ -261,14 +262,21 @@ $(COMPLETION): $(BUILD)/athena
 	$(Q)mkdir -p $(@D)
 	$(Q)$< completion bash >$@
 
+UNITS := $(patsubst packaging/systemd/%.in,$(BUILD)/systemd/%,$(wildcard packaging/systemd/*.in))
+
+$(BUILD)/systemd/%: packaging/systemd/%.in FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)sed 's|@BINDIR@|$(PREFIX)/bin|' $< >$@
+
 # bash loads completions by the name of the program.
-install: all $(MANUALS) $(COMPLETION)
+install: all $(MANUALS) $(COMPLETION) $(UNITS)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(DOCDIR) $(DESTDIR)$(COMPLETIONDIR) \
-		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(UNITDIR)
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(DOCUMENTS) $(DESTDIR)$(DOCDIR)
 	install -m 644 $(filter %.1,$(MANUALS)) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(filter %.5,$(MANUALS)) $(DESTDIR)$(MANDIR)/man5
+	install -m 644 $(UNITS) $(DESTDIR)$(UNITDIR)
 	for program in $(notdir $(PROGRAMS)); do \
 		install -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/$$program || exit 1; done
 	$(if $(wildcard docs),cp -R docs/. $(DESTDIR)$(DOCDIR))

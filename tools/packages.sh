@@ -15,10 +15,10 @@ packages_for()
 {
 	case $1 in
 	build) echo gcc libc6-dev make pkg-config libpq-dev libuv1-dev libyaml-dev \
-		libjansson-dev libmicrohttpd-dev libssl-dev uthash-dev ;;
+		libjansson-dev libmicrohttpd-dev libssl-dev libsystemd-dev uthash-dev ;;
 	run) echo 'postgresql=/usr/lib/postgresql/*/bin/initdb' \
 		'postgresql-client=/usr/lib/postgresql/*/bin/pg_dump' ;;
-	test) echo check groff-base prometheus python3 python3-pytest python3-psycopg ;;
+	test) echo check groff-base prometheus systemd python3 python3-pytest python3-psycopg ;;
 	bench) echo python3 python3-psycopg python3-matplotlib ;;
 	check) echo check clang-format git ;;
 	model) echo spin gcc libc6-dev ;;

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/command_table.h"
 #include "cli/serve.h"
+#include "cli/supervisor.h"
 #include "http/http.h"
 #include "maintenance/service.h"
 
@@ -14,11 +15,12 @@ static const struct option_row maintenance_run_options[] = {
 	{0},
 };
 
-/* The pages of this process. */
+/* The pages of this process, and what its supervisor is told. */
 struct pages {
 	const struct config *config;
 	const char *address; /* NULL: none are wanted */
 	struct http *http;
+	struct supervisor supervisor;
 };
 
 static bool start_pages(
@@ -29,14 +31,19 @@ static bool start_pages(
 	const struct program program = {
 		.kind = PROGRAM_MAINTENANCE, .worker = &no_worker, .maintenance = maintenance};
 
-	return !pages->address ||
-		http_new(&pages->http, loop, pages->config, pages->address, &program, e);
+	if (pages->address &&
+		!http_new(&pages->http, loop, pages->config, pages->address, &program, e))
+		return false;
+	supervisor_start(&pages->supervisor, loop);
+	return true;
 }
 
 static void stop_pages(void *context)
 {
 	struct pages *pages = context;
 
+	supervisor_stopping();
+	supervisor_close(&pages->supervisor);
 	http_free(pages->http);
 }
 

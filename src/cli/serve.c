@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "cli/supervisor.h"
 #include "http/http.h"
 #include "maintenance/maintenance.h"
 #include "worker/worker.h"
@@ -18,6 +19,7 @@ struct server {
 	const struct config *config;
 	struct maintenance *maintenance; /* NULL: not yet, or runs elsewhere */
 	struct http *http;		 /* NULL: not wanted */
+	struct supervisor supervisor;
 	bool no_maintenance;
 	bool is_told; /* to end, once */
 	int status;
@@ -28,6 +30,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct server *server = handle->data;
 
 	log_info("signal", LOG_S("name", strsignal(number)));
+	supervisor_stopping();
 	if (server->is_told)
 		worker_stop_now(server->worker);
 	else
@@ -42,6 +45,7 @@ static void server_close(struct server *server)
 	http_free(server->http);
 	maintenance_free(server->maintenance);
 	worker_free(server->worker);
+	supervisor_close(&server->supervisor);
 	uv_close((uv_handle_t *)&server->term, NULL);
 	uv_close((uv_handle_t *)&server->interrupt, NULL);
 }
@@ -96,6 +100,7 @@ static bool server_start(struct server *server, const struct serve_options *opti
 		server_close(server);
 		return false;
 	}
+	supervisor_start(&server->supervisor, &server->loop);
 	return true;
 }
 

@@ -112,6 +112,8 @@ static void make_environment(
 	proc_env_init(ret_env);
 	proc_env_drop(ret_env, "PG");
 	proc_env_drop(ret_env, "ATHENA_");
+	proc_env_drop(ret_env, "NOTIFY_SOCKET"); /* those of a supervisor, too */
+	proc_env_drop(ret_env, "WATCHDOG_");
 	for (const struct config_pair *pair = entry->env; pair->name; pair++)
 		proc_env_set(ret_env, pair->name, "%s", pair->value);
 	proc_env_set(ret_env, "ATHENA_JOB_ID", "%lld", (long long)attempt->job_id);

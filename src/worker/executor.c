@@ -173,13 +173,24 @@ static const char *batch_text(const struct executor *x, const char *key)
 	return text ? text : "";
 }
 
-/* It comes when the attempts of the one before have all been answered. */
+static int64_t batch_number(const struct executor *x, const char *key)
+{
+	return json_integer_value(json_object_get(x->batch, key));
+}
+
+/*
+ * It comes when the attempts of the one before have all been answered. A worker that was stopped
+ * between deciding to send it and doing so may have lost the leases, and have had a heartbeat
+ * answered since.
+ */
 static void executor_begin_batch(struct executor *x, const struct frame *frame)
 {
 	json_decref(x->batch);
 	x->batch = checked(json_loadb(frame->body, frame->length, 0, NULL));
 	x->family = family_find(batch_text(x, "run"));
-	x->fence_ns = json_integer_value(json_object_get(x->batch, "fence_ms")) * 1000000;
+	x->fence_ns = batch_number(x, "fence_ms") * 1000000;
+	if (clock_boot_ns() >= batch_number(x, "until_ns"))
+		kill(0, SIGKILL);
 }
 
 static void executor_read_frames(struct executor *x)

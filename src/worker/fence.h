@@ -18,6 +18,13 @@
 
 struct fence_page;
 
+/* For attempts that are sent to an executor. */
+struct fence_terms {
+	int64_t limit_ms; /* without an answered heartbeat */
+	int64_t beat_ns;  /* when the last one was sent that the worker knew of: as a lease's proof
+			   */
+};
+
 /* Worker: makes the page. *ret_fd is for the executors, and is kept open by the caller. */
 MUSTCHECK bool fence_new(struct fence_page **ret_page, int *ret_fd, struct err *e);
 

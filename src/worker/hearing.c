@@ -96,6 +96,14 @@ static void on_paused(void *context, const char *family)
 		worker_hand_back_held(worker, line);
 }
 
+void worker_doubt_leases(struct worker *worker, int64_t since_ns)
+{
+	int64_t now_ns = clock_boot_ns();
+
+	if (since_ns > 0 && (now_ns - since_ns) / 1000000 > SILENT_MS)
+		worker->doubt_ns = now_ns;
+}
+
 /* All that is ours was named: what was not has been rescued, and is somebody else's. */
 static void on_verified(void *context, const PGresult *rows, const struct err *e)
 {
@@ -108,8 +116,10 @@ static void on_verified(void *context, const PGresult *rows, const struct err *e
 		return;
 	HASH_ITER (hh, worker->leases.by_ticket, lease, next)
 		if (lease->state != LEASE_SETTLING && lease->named_ns < worker->verify_ns &&
-			lease->answered_ms < worker->verify_ns / 1000000)
+			lease->answered_ms <= worker->verify_ns / 1000000)
 			worker_stop_lease(worker, lease, STOP_LOST);
+	if (worker->doubt_ns <= worker->verify_ns)
+		worker->doubt_ns = 0;
 }
 
 /*
@@ -119,7 +129,7 @@ static void on_verified(void *context, const PGresult *rows, const struct err *e
 static void worker_find_lost(struct worker *worker, int64_t sent_boot_ns)
 {
 	struct lease *lease, *next;
-	bool is_missed = false;
+	bool is_missed = worker->doubt_ns != 0;
 
 	HASH_ITER (hh, worker->leases.by_ticket, lease, next)
 		is_missed |= lease->state != LEASE_SETTLING && lease->named_ns < sent_boot_ns &&
@@ -148,6 +158,7 @@ static void on_beaten(void *context, int64_t sent_boot_ns)
 
 	if (silent_ns / 1000000 > SILENT_MS) /* a rescue takes the signs down, too */
 		worker_sleep_anew(worker);
+	worker_doubt_leases(worker, fence_last_beat_ns(worker->fence));
 	fence_beat(worker->fence, sent_boot_ns);
 	worker_find_lost(worker, sent_boot_ns);
 	for (int i = 0; i < worker->line_count; i++)

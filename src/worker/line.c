@@ -138,8 +138,10 @@ static int line_batch(const struct line *line)
 	return share < most ? share : most;
 }
 
-static void line_send(struct line *line, struct slot *slot, int64_t fence_ms)
+static void line_send(struct line *line, struct slot *slot)
 {
+	const struct fence_terms fence = {.limit_ms = line_fence_ms(line),
+		.beat_ns = fence_last_beat_ns(line->worker->fence)};
 	struct lease *batch = NULL;
 
 	for (int n = line_batch(line); n > 0 && line->held; n--) {
@@ -149,14 +151,14 @@ static void line_send(struct line *line, struct slot *slot, int64_t fence_ms)
 		line->sent_count++;
 		DL_APPEND(batch, lease);
 	}
-	slot_send(slot, batch, line->family->name, line->name, fence_ms, line->timeout_ms);
+	slot_send(slot, batch, line->family->name, line->name, &fence, line->timeout_ms);
 }
 
 void line_dispatch(struct line *line)
 {
 	for (int i = 0; i < line->slot_count && line->held; i++)
 		if (slot_is_idle(&line->slots[i]))
-			line_send(line, &line->slots[i], line_fence_ms(line));
+			line_send(line, &line->slots[i]);
 }
 
 void line_look(struct line *line)

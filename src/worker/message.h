@@ -17,9 +17,10 @@
 
 enum message {
 	/* to the executor */
-	MESSAGE_BATCH = 1, /* {"family", "run", "queue", "fence_ms"}: of the attempts that follow */
-	MESSAGE_ATTEMPT,   /* struct message_attempt, the kind, the payload as JSON */
-	MESSAGE_CANCEL,	   /* no body */
+	/* Of the attempts that follow: {"family", "run", "queue", "fence_ms", "until_ns"} */
+	MESSAGE_BATCH = 1,
+	MESSAGE_ATTEMPT, /* struct message_attempt, the kind, the payload as JSON */
+	MESSAGE_CANCEL,	 /* no body */
 
 	/* to the worker */
 	MESSAGE_RESULT,	  /* empty: succeeded; else {"kind", "code", "error"} */

@@ -398,11 +398,12 @@ static void add_text(struct buf *out, const char *key, const char *text)
 
 /* What the attempts of one sending have in common. */
 static void add_batch(struct buf *out, const struct slot *slot, const char *run, const char *family,
-	int64_t fence_ms)
+	const struct fence_terms *fence)
 {
 	struct buf body CLEANUP(buf_clear) = {0};
 
-	buf_printf(&body, "{\"fence_ms\":%" PRId64, fence_ms);
+	buf_printf(&body, "{\"fence_ms\":%" PRId64 ",\"until_ns\":%" PRId64, fence->limit_ms,
+		fence->beat_ns + fence->limit_ms * 1000000);
 	add_text(&body, "run", run);
 	add_text(&body, "family", family);
 	add_text(&body, "queue", slot->shared->queue_id);
@@ -428,13 +429,13 @@ static void add_attempt(struct buf *out, const struct lease *lease)
 }
 
 void slot_send(struct slot *slot, struct lease *leases, const char *run, const char *family,
-	int64_t fence_ms, int64_t timeout_ms)
+	const struct fence_terms *fence, int64_t timeout_ms)
 {
 	struct buf out = {0};
 	struct lease *lease;
 
 	assert(slot_is_idle(slot));
-	add_batch(&out, slot, run, family, fence_ms);
+	add_batch(&out, slot, run, family, fence);
 	DL_FOREACH (leases, lease) {
 		lease->state = LEASE_SENT;
 		lease->slot = slot;

@@ -19,6 +19,7 @@
 
 #include "base/frame.h"
 #include "queue/lease.h"
+#include "worker/fence.h"
 
 struct slot;
 
@@ -82,7 +83,7 @@ bool slot_is_idle(const struct slot *slot);
  * does them. On failure to start a process the leases are answered by `crashed`.
  */
 void slot_send(struct slot *slot, struct lease *leases, const char *run, const char *family,
-	int64_t fence_ms, int64_t timeout_ms);
+	const struct fence_terms *fence, int64_t timeout_ms);
 
 /* Answers what the executor has done and not told yet: it tells late what it did quickly. */
 void slot_look(struct slot *slot);

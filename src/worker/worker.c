@@ -241,6 +241,7 @@ static void on_claim_done(void *context, struct lease *leases, int count, const 
 		line_retry(line);
 		return;
 	}
+	worker_doubt_leases(worker, line->claim.asked_ns);
 	DL_FOREACH_SAFE (leases, lease, next) {
 		lease->line = line;
 		lease_table_add(&worker->leases, lease);
@@ -278,7 +279,8 @@ static bool worker_may_start(const struct worker *worker, const struct line *lin
 {
 	int64_t silent_ms = (clock_boot_ns() - fence_last_beat_ns(worker->fence)) / 1000000;
 
-	return worker->life == WORKER_RUNNING && silent_ms + 1000 < line_fence_ms(line);
+	return worker->life == WORKER_RUNNING && worker->doubt_ns == 0 &&
+		silent_ms + 1000 < line_fence_ms(line);
 }
 
 /* The first claim shares the open group, and so the round trip and commit, of a settle. */

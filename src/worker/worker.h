@@ -69,6 +69,7 @@ struct worker {
 	bool is_reconciling;
 	bool is_verifying;  /* whether leases that a heartbeat did not name are lost */
 	int64_t verify_ns;  /* boot clock: when that was asked */
+	int64_t doubt_ns;   /* boot clock: when leases may have been lost last; 0: all are ours */
 	int64_t beat_ms;    /* between heartbeats */
 	int64_t ends_at_ms; /* boot clock: of the present stage of draining */
 
@@ -106,6 +107,14 @@ void worker_finish(struct worker *worker, struct lease *lease, enum result_kind 
 void worker_stop_lease(struct worker *worker, struct lease *lease, enum stop_reason reason);
 
 /* worker/hearing.c: what Postgres says. */
+
+/*
+ * Whoever was away for nearly a lease may have been rescued, and asks before anything that it holds
+ * begins: `since_ns` is when it last knew, 0 for never. Nothing is dispatched until the doubt is
+ * over.
+ */
+void worker_doubt_leases(struct worker *worker, int64_t since_ns);
+
 extern const struct registry_events worker_registry_events;
 void worker_notified(void *context, const char *payload);
 

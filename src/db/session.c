@@ -264,14 +264,13 @@ static bool fault_sends(struct session *session, const char *const *values)
 }
 
 /* The server gets all of the group but its end, and has to roll it back. */
-static bool fault_cuts(struct session *session)
+static void fault_cut(struct session *session)
 {
 	if (!session->is_cut)
-		return false;
+		return;
 	session->is_cut = false;
 	PQflush(session->pg);
 	shutdown(PQsocket(session->pg), SHUT_RDWR);
-	return true;
 }
 
 /* The last sync is on its way, and with it what came since the one before. */
@@ -302,7 +301,7 @@ static bool fault_answered(struct session *session)
 #else
 
 #define fault_sends(session, values) false
-#define fault_cuts(session) false
+#define fault_cut(session) ((void)0)
 #define fault_sent(session) ((void)0)
 #define fault_answered(session) false
 
@@ -311,9 +310,8 @@ static bool fault_answered(struct session *session)
 void session_sync(struct session *session)
 {
 	session_queue(session, REQUEST_SYNC, "sync", NULL, NULL);
-	if (fault_cuts(session))
-		session_break(session);
-	else if (PQpipelineSync(session->pg) == 1)
+	fault_cut(session);
+	if (PQpipelineSync(session->pg) == 1)
 		session_flush(session);
 	else
 		session_break(session);
@@ -432,16 +430,26 @@ static bool session_prepared(struct session *session, const PGresult *result)
 	return false;
 }
 
+/*
+ * The end of a query's results. Where there were none, libpq has forgotten what we sent: it found
+ * the connection broken while an answer was acted upon, and would answer nothing for ever.
+ */
+static bool session_take_end(struct session *session)
+{
+	if (session->requests && session->requests->result)
+		session_finish_query(session);
+	else if (PQstatus(session->pg) == CONNECTION_BAD)
+		session_lost_pg(session);
+	return session->pg != NULL;
+}
+
 /* Takes one result from libpq. False when the connection is gone. */
 static bool session_take_result(struct session *session, PGresult *result)
 {
 	struct request *head = session->requests;
 
-	if (!result) { /* the end of a query's results */
-		if (head && head->result)
-			session_finish_query(session);
-		return true;
-	}
+	if (!result)
+		return session_take_end(session);
 	if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
 		PQclear(result);
 		request_free(pop(&session->requests));

@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 SUPPORT = pathlib.Path(__file__).resolve().parent
 ROOT = SUPPORT.parent.parent
 BUILD = ROOT / os.environ.get("ATHENA_BUILD", "build")
+FAULT_BUILD = ROOT / os.environ.get("ATHENA_FAULT_BUILD", f"{BUILD.name}-fault")
 
 
 def patience():

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The crash matrix: each point between two durable acts, with each harm that makes sense there.
+
+Afterwards every job has ended once, the ledger of executions balances with what is recorded, and
+nothing is left (support/ledger.py). `make test` runs the rows with a star, `make test-fault` all.
+"""
+import os
+
+import pytest
+
+from athena_test import wait_until
+from crash import Case
+from ledger import settle_accounts, wait_drained
+
+# Point, load, harms; * is the sample.
+ROWS = """
+register.send             mixed    kill error drop
+register.sent             mixed    kill drop
+register.answered         mixed    kill *drop
+family_declare.send       mixed    kill *error drop
+family_declare.sent       mixed    kill drop
+family_declare.answered   mixed    kill drop
+heartbeat.send            mixed    kill error drop
+heartbeat.sent            mixed    kill drop
+heartbeat.answered        mixed    kill drop
+sleep_sign.send           trickle  kill *error drop
+sleep_sign.sent           trickle  kill drop
+sleep_sign.answered       trickle  *kill drop
+sleep_unsign.send         burst    kill error drop
+sleep_unsign.sent         burst    kill drop
+sleep_unsign.answered     burst    kill drop
+claim(noop).send                mixed    kill *error drop backend
+claim(noop).sent                mixed    *kill *drop backend
+claim(noop).answered            mixed    *kill *drop executor backend
+lock_family.send          limited  kill error drop
+lock_family.sent          limited  kill drop
+lock_family.answered      limited  kill drop
+dispatch.send             mixed    *kill executor
+dispatch.sent             mixed    kill *executor
+execute.begin             mixed    *kill
+execute.begun             mixed    *kill
+execute.end               mixed    *kill
+execute.sent              mixed    *kill
+result.read               mixed    *kill executor backend
+crash.read                mixed    *kill executor
+settle.send               mixed    kill error *refuse drop
+settle.sent               mixed    kill *drop backend
+settle.answered           mixed    *kill drop
+settle_succeeded.send     mixed    *kill error *refuse drop executor
+settle_succeeded.sent     mixed    kill *drop backend
+settle_succeeded.answered mixed    kill *drop
+event_insert.send         talk     kill error refuse drop
+event_insert.sent         talk     kill drop
+event_insert.answered     talk     *kill drop
+unregister.send           goodbye  kill error drop
+unregister.sent           goodbye  kill *drop
+unregister.answered       goodbye  kill drop
+claim(noop).sent          slow     late
+claim(noop).answered      slow     *late
+dispatch.send             slow     *late
+dispatch.sent             slow     late
+result.read               slow     late
+settle_succeeded.send     slow     late
+settle_succeeded.answered slow     late
+heartbeat.send            slow     late
+heartbeat.answered        slow     late
+"""
+
+
+def rows():
+    everything = os.environ.get("ATHENA_MATRIX") == "all"
+    for line in ROWS.split("\n"):
+        if line:
+            point, load, *harms = line.split()
+            for harm in harms:
+                if everything or harm[0] == "*":
+                    yield pytest.param(point, load, harm.strip("*"), id=f"{point}-{harm.strip('*')}")
+
+
+# --- Loads: what the armed worker is given, so that it passes the point
+
+def enqueue(database, count=1, family="noop", **columns):
+    """Jobs of one INSERT."""
+    names = "".join(f", {name}" for name in columns)
+    values = "".join(", %s" for _ in columns)
+    return database.column(f"INSERT INTO athena.jobs (family{names}) SELECT %s{values} FROM generate_series(1, %s) RETURNING id",
+                           family, *columns.values(), count)
+
+
+def mixed(database):
+    """Of everything: success, failures of each kind, a crash, a key, a delay, another family."""
+    enqueue(database, 8)
+    enqueue(database, payload='{"fail_times": 1}')
+    enqueue(database, payload='{"fail": "permanent"}')
+    enqueue(database, payload='{"crash": "exit", "fail_times": 1}')
+    enqueue(database, unique_key="held until the end", payload='{"sleep_ms": 20}')
+    database.query("INSERT INTO athena.jobs (family, run_at) VALUES ('noop', now() + interval '300 ms')")
+
+
+def trickle(database):
+    enqueue(database, 2)
+
+
+def burst(database):
+    """More than the worker can take at once, for longer than a second: it takes its sign down."""
+    enqueue(database, 260, payload='{"sleep_ms": 20}')
+
+
+def slow(database):
+    """Jobs that take so long that they meet whoever runs them beside."""
+    enqueue(database, 6, payload='{"sleep_ms": 1500}')
+
+
+def talk(database):
+    """What handlers say becomes events."""
+    database.query("INSERT INTO athena.families (name, lease) VALUES ('say', '6 s')")
+    enqueue(database, 3, family="say")
+
+
+def limited(database):
+    database.query("UPDATE athena.families SET max_running = 1 WHERE name = 'noop'")
+    enqueue(database, 4)
+
+
+LOADS = {"mixed": mixed, "trickle": trickle, "burst": burst, "limited": limited, "slow": slow, "talk": talk, "goodbye": trickle}
+
+
+@pytest.fixture
+def case(request, tmp_path, database, workers, programs):
+    """Leases of 6 s, and no back-off that anybody would have to wait for."""
+    database.query("UPDATE athena.families SET lease = '6 s', backoff_base = '50 ms' WHERE name IN ('noop', 'command')")
+    return Case(*(request.node.callspec.params[name] for name in ("point", "harm")), tmp_path, database, workers, programs)
+
+
+def finish(case):
+    """Whoever is left, or a new one, drains all; then everybody goes, and the accounts are settled."""
+    if case.needs_help():
+        case.start_worker()
+    wait_drained(case.database)
+    living = [program for program in case.programs.all if program.is_running()]
+    case.forget_unheard()
+    wait_until(lambda: case.database.value("SELECT count(*) FROM athena.workers") <= len(living), 15, "the dead are forgotten")
+    for program in living:
+        assert program.terminate() == 0
+    assert os.listdir(case.scratch) == []
+    return settle_accounts(case.database, case.ledger, case.programs.all, case.retried)
+
+
+@pytest.mark.parametrize("point, load, harm", rows())
+def test_worker(case, point, load, harm):
+    step = point.split(".")[0]
+    early = step in ("register", "family_declare")
+    if load != "burst":
+        LOADS[load](case.database)
+    case.start_worker(is_armed=True, concurrency=2, until=None if early else "registered")
+    if load == "burst":
+        case.armed.wait_log("asleep", count=3)
+        LOADS[load](case.database)
+    if load == "goodbye":
+        wait_drained(case.database)
+        case.armed.terminate() if harm != "kill" else case.armed.signal(15)
+    case.hurt()
+    if load == "goodbye":
+        case.armed.wait()
+    finish(case)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: PostgreSQL
+"""One case of the crash matrix: a program that is hurt at a named point (src/base/fault.h)."""
+import os
+import pathlib
+import re
+import signal
+
+from athena_test import FAULT_BUILD, ROOT, kill_pid, processes, wait_until
+from ledger import Ledger
+
+LEASE_S = 6  # the shortest that a family may have
+
+# harm: the effect that the point has, and what the test does then (Case.hurt_NAME).
+EFFECTS = {"kill": "kill", "error": "error", "refuse": "error:22P05", "drop": "drop",
+           "executor": "stop", "late": "stop", "backend": "stop"}
+
+
+def points():
+    """{step: [moments]} of src/base/fault_points.h."""
+    text = (ROOT / "src/base/fault_points.h").read_text()
+    shorthands = dict(re.findall(r'^#define (\w+) "(.*)"$', text, re.M))
+    found = {}
+    for step, quoted, name in re.findall(r'^STEP\("(\w+)",\s*(?:"([^"]*)"|(\w+)),', text, re.M):
+        found[step] = (quoted or shorthands[name]).split()
+    return found
+
+
+class Case:
+    """An armed program, what is done to it, and who goes on."""
+
+    def __init__(self, point, harm, directory, database, workers, programs):
+        self.point, self.harm = point, harm
+        self.directory = pathlib.Path(directory)
+        self.mark = self.directory / "mark"
+        self.ledger = Ledger(self.directory / "ledger")
+        self.scratch = self.directory / "scratch"
+        self.scratch.mkdir()
+        self.database = database
+        self.workers = workers
+        self.programs = programs
+        self.armed = None
+        self.retried = []
+
+    def environment(self, is_armed):
+        assert FAULT_BUILD.is_dir(), f"no {FAULT_BUILD.name}/: make faults"
+        env = {"ATHENA_FAULT_LEDGER": str(self.ledger.directory), "TMPDIR": str(self.scratch)}
+        if is_armed:
+            env |= {"ATHENA_FAULT": f"{self.point}={EFFECTS[self.harm]}", "ATHENA_FAULT_MARK": str(self.mark)}
+        return env
+
+    def start_worker(self, is_armed=False, **options):
+        worker = self.workers.start(",".join(["noop", *OWN]), program=str(FAULT_BUILD / "athena-worker"),
+                                    env=self.environment(is_armed), families=OWN, **options)
+        if is_armed:
+            self.armed = worker
+        return worker
+
+    def start_leader(self):
+        """Maintenance alone, armed."""
+        self.armed = self.programs.spawn(str(FAULT_BUILD / "athena"), "maintenance", "run",
+                                         url=self.database.url, env=self.environment(True))
+        return self.armed
+
+    def wait_hit(self, deadline_s=15.0):
+        """A point that nobody passes tests nothing."""
+        def hit():
+            return self.mark.exists() and self.mark.read_text().split()
+        return int(wait_until(hit, deadline_s, f"{self.point} was passed", every_s=0.005)[-1])
+
+    def hurt(self):
+        """Waits for the point, and does what the effect alone does not. Returns the pid that passed."""
+        pid = self.wait_hit()
+        if EFFECTS[self.harm] == "stop":
+            wait_until(lambda: state_of(pid) == "T", 10, f"{pid} has stopped", every_s=0.005)
+            getattr(self, f"hurt_{self.harm}")(pid)
+            os.kill(pid, signal.SIGCONT)
+        elif self.harm == "kill":
+            wait_until(lambda: state_of(pid) in "ZX", 10, f"{pid} was killed", every_s=0.005)
+        return pid
+
+    def hurt_executor(self, pid):
+        """SIGKILL to all its executors while it looks away."""
+        for child, (parent, _) in processes().items():
+            if parent == pid:
+                kill_pid(child)
+
+    def hurt_backend(self, _pid):
+        """Its sessions end on the side of the server."""
+        self.database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                            " AND application_name LIKE 'athena%'")
+
+    def hurt_late(self, _pid):
+        """It is away past its lease, and another one has taken over what it held."""
+        self.start_worker()
+        held = self.database.column("SELECT ticket FROM athena.leases WHERE worker_id IN"
+                                    " (SELECT id FROM athena.workers WHERE pid = %s)", self.armed.pid)
+        if held:
+            wait_until(lambda: not self.database.query("SELECT ticket FROM athena.leases WHERE ticket = ANY (%s)", held),
+                       LEASE_S + 10, "its leases are taken over")
+
+    def forget_unheard(self):
+        """Rows of registrations whose answer got lost, whose process lives under another id. The lane
+        for it has an hour's patience, which it is spared here."""
+        known = re.findall(r" registered worker=(\S+)", "".join(program.stderr() for program in self.programs.all))
+        self.database.query("UPDATE athena.workers SET heartbeat_at = now() - interval '2 hours' WHERE id <> ALL (%s::uuid[])", known)
+        self.database.query("SELECT athena.lane_registry()")
+
+    def needs_help(self):
+        """Whether somebody else has to finish: a worker that lives finishes by itself."""
+        return not self.armed.is_running()
+
+
+OWN = {"own": {"run": "noop", "lease": "6s"},
+       "say": {"run": "command", "command": ["/bin/echo", "said"], "lease": "6s"}}
+
+
+def state_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "X"

@@ -94,14 +94,26 @@ CREATE TABLE athena.families (
 	paused_at      timestamptz,
 	max_running    integer
 		CONSTRAINT "max_running is positive" CHECK (max_running > 0),
+	max_running_per_key integer
+		CONSTRAINT "max_running_per_key is positive" CHECK (max_running_per_key > 0),
+	rate_count     integer
+		CONSTRAINT "rate_count is positive" CHECK (rate_count > 0),
+	rate_period    interval
+		CONSTRAINT "rate_period is 1 s to 31 days" CHECK (rate_period BETWEEN '1 s' AND '31 days'),
+	rate_burst     integer
+		CONSTRAINT "rate_burst is positive" CHECK (rate_burst > 0),
+	is_limited     boolean NOT NULL GENERATED ALWAYS AS
+		(max_running IS NOT NULL OR max_running_per_key IS NOT NULL OR rate_count IS NOT NULL) STORED,
 	producers      name[],
 	payload_keys   jsonb
 		CONSTRAINT "payload_keys is an object" CHECK (jsonb_typeof(payload_keys) = 'object'),
 	wants_keys     boolean NOT NULL GENERATED ALWAYS AS
 		(payload_keys IS NOT NULL AND jsonb_path_exists(payload_keys, '$.* ? (@.required == true)')) STORED,
-	created_at     timestamptz NOT NULL DEFAULT now()
+	created_at     timestamptz NOT NULL DEFAULT now(),
+	CONSTRAINT "rate_count comes with rate_period, and rate_burst with both"
+		CHECK ((rate_count IS NULL) = (rate_period IS NULL) AND (rate_burst IS NULL OR rate_count IS NOT NULL))
 );
-COMMENT ON TABLE athena.families IS 'Kinds of work. lease: how long a silent worker keeps a job; paused_at: nothing is claimed while set; max_running: at most so many at once in the whole cluster; producers: roles that may enqueue (null: all); payload_keys: what a payload may hold (null: anything).';
+COMMENT ON TABLE athena.families IS 'Kinds of work. lease: how long a silent worker keeps a job; paused_at: nothing is claimed while set; max_running: at most so many at once in the whole cluster; max_running_per_key: at most so many of one concurrency_key; rate_count, rate_period, rate_burst: so many starts per period, and so many of them at once (null: rate_count); producers: roles that may enqueue (null: all); payload_keys: what a payload may hold (null: anything).';
 
 -- One sequence numbers jobs and tickets: a fresh job's ticket is its id. CACHE stays 1, because
 -- the claim cursor's floor is proved from numbers being handed out in order.
@@ -303,6 +315,17 @@ CREATE TABLE athena.sleepers (
 	PRIMARY KEY (family, worker_id)
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200,
 	autovacuum_vacuum_cost_delay = 0);
+
+-- What claims of a limited family remember from one to the next; written under its lock, and only
+-- where there is something to remember. Losing a row lets a rate begin anew, and nothing else.
+CREATE TABLE athena.limits (
+	family     text COLLATE "C" PRIMARY KEY,
+	full_at    timestamptz,
+	key_after  text COLLATE "C",
+	line_after bigint[]
+) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200,
+	autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE athena.limits IS 'Where the limits of families stand. full_at: when all starts that the rate allows at once are there again; key_after: where the next look at concurrency keys begins; line_after: priority and ticket after which the search for jobs without a key goes on.';
 
 CREATE TABLE athena.cancel_requests (
 	ticket       bigint PRIMARY KEY,

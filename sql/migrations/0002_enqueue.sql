@@ -232,16 +232,24 @@ CREATE TRIGGER wake AFTER INSERT ON athena.ready
 	REFERENCING NEW TABLE AS new_ready
 	FOR EACH STATEMENT EXECUTE FUNCTION athena.ready_wake();
 
--- A raised limit or a lifted pause puts work in front of sleepers too.
+-- A raised limit or a lifted pause puts work in front of sleepers too. Workers claim limited families
+-- in another way than others, and so are told when that changes. A changed rate begins anew.
 CREATE FUNCTION athena.families_wake() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	UPDATE athena.limits AS x SET full_at = NULL
+	 WHERE x.family = NEW.name AND x.full_at IS NOT NULL
+	   AND (OLD.rate_count, OLD.rate_period, OLD.rate_burst) IS DISTINCT FROM (NEW.rate_count, NEW.rate_period, NEW.rate_burst);
 	PERFORM athena.wake(ARRAY[NEW.name]);
+	PERFORM pg_notify('athena', 'limits ' || NEW.name)
+	  WHERE (OLD.is_limited, OLD.max_running_per_key IS NULL) <> (NEW.is_limited, NEW.max_running_per_key IS NULL)
+	    AND coalesce(current_setting('athena.notify', true), 'on') <> 'off';
 	RETURN NULL;
 END
 $$;
-CREATE TRIGGER wake AFTER UPDATE OF max_running, paused_at ON athena.families
-	FOR EACH ROW WHEN (OLD.max_running IS DISTINCT FROM NEW.max_running
+CREATE TRIGGER wake AFTER UPDATE OF max_running, max_running_per_key, rate_count, rate_period, rate_burst, paused_at ON athena.families
+	FOR EACH ROW WHEN ((OLD.max_running, OLD.max_running_per_key, OLD.rate_count, OLD.rate_period, OLD.rate_burst)
+			IS DISTINCT FROM (NEW.max_running, NEW.max_running_per_key, NEW.rate_count, NEW.rate_period, NEW.rate_burst)
 		OR OLD.paused_at IS NOT NULL AND NEW.paused_at IS NULL)
 	EXECUTE FUNCTION athena.families_wake();
 

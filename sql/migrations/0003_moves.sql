@@ -33,7 +33,7 @@ END;
 CREATE FUNCTION athena.place_freed(family text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF EXISTS (SELECT FROM athena.families AS f WHERE f.name = place_freed.family AND f.max_running IS NOT NULL) THEN
+	IF EXISTS (SELECT FROM athena.families AS f WHERE f.name = place_freed.family AND coalesce(f.max_running, f.max_running_per_key) IS NOT NULL) THEN
 		PERFORM athena.wake(ARRAY[place_freed.family]);
 	END IF;
 END
@@ -140,8 +140,8 @@ BEGIN
 END
 $$;
 
--- Claims up to `most` jobs of one family. Programs written in C send claim.sql instead, which is
--- the same with a cursor; a test holds both to the same answers.
+-- Claims up to `most` jobs of one family. Programs written in C send claim.sql and claim_limited.sql
+-- instead; a test holds both to the same answers.
 CREATE FUNCTION athena.claim(worker_id uuid, family text, most integer DEFAULT 1)
 RETURNS TABLE (job_id bigint, ticket bigint, attempt smallint, priority smallint, kind text, payload jsonb, deadline_at timestamptz)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -150,7 +150,6 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 #variable_conflict use_column
 DECLARE
 	fam athena.families;
-	room integer := most;
 BEGIN
 	PERFORM athena.require_read_committed();
 	IF most IS NULL OR most NOT BETWEEN 0 AND 10000 THEN -- LIMIT NULL would be no limit at all
@@ -163,10 +162,11 @@ BEGIN
 		RAISE EXCEPTION 'worker % is not registered', claim.worker_id
 			USING ERRCODE = 'no_data_found', HINT = 'SELECT athena.register_worker(...) first; a silent worker is forgotten.';
 	END IF;
-	IF fam.max_running IS NOT NULL THEN
-		PERFORM athena.lock_family(claim.family); -- the count below then sees every earlier claim
-		SELECT greatest(0, least(most, fam.max_running - count(*)))::integer INTO room
-		  FROM athena.leases AS l WHERE l.family = claim.family;
+	IF fam.is_limited THEN
+		RETURN QUERY SELECT c.job_id, c.ticket, c.attempt, c.priority, c.kind, c.payload, c.deadline_at
+			       FROM athena.claim_limited(claim.worker_id, claim.family, most) AS c
+			      ORDER BY c.priority, c.ticket;
+		RETURN;
 	END IF;
 	RETURN QUERY
 	WITH picked AS (
@@ -176,9 +176,9 @@ BEGIN
 			  FROM generate_series(0, 9) AS lane (priority),
 			       LATERAL (SELECT q.ctid FROM athena.ready AS q
 					 WHERE q.family = claim.family AND q.priority = lane.priority
-					 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT room) AS line
+					 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT most) AS line
 			 WHERE fam.paused_at IS NULL
-			 LIMIT room))
+			 LIMIT most))
 		RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout, r.concurrency_key),
 	leased AS (
 		INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout, concurrency_key)
@@ -199,12 +199,306 @@ END
 $$;
 COMMENT ON FUNCTION athena.claim IS 'Leases up to `most` jobs of a family to a registered worker, smallest priority number first. payload is null when the body is gone: settle it as failed, permanent.';
 
--- Serialises the claims of a family with max_running; others never come here.
+-- Limits. Claims of a family that has any go one after the other, by an advisory lock on the family;
+-- each counts what the ones before it have left running. Others never come here, and pay nothing.
+
 CREATE FUNCTION athena.lock_family(family text) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	SELECT pg_advisory_xact_lock(1635018853, hashtext(lock_family.family));
 END;
+
+-- How many more may run by max_running; null: without a limit.
+CREATE FUNCTION athena.free_places(fam athena.families) RETURNS integer
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN CASE WHEN fam.max_running IS NOT NULL THEN fam.max_running - (SELECT count(*) FROM (
+		SELECT FROM athena.leases AS l WHERE l.family = fam.name LIMIT fam.max_running) AS busy) END;
+END
+$$;
+
+-- How many starts of those that the rate allows at once are taken at a time. A taken start comes back
+-- after rate_period / rate_count, one after the other, and full_at is when the last of them does. That
+-- is the GCRA of ITU-T I.371, a token bucket in one number; full_at is its theoretical arrival time.
+-- Within any time t there are rate_burst + t * rate_count / rate_period starts at most. The minimum
+-- is for a clock that was set back, and for a burst that was made smaller.
+CREATE FUNCTION athena.taken_starts(fam athena.families, at timestamptz) RETURNS double precision
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN coalesce((SELECT least(coalesce(fam.rate_burst, fam.rate_count),
+				      greatest(0, extract(epoch FROM x.full_at - at) * fam.rate_count / extract(epoch FROM fam.rate_period)))
+			   FROM athena.limits AS x WHERE x.family = fam.name), 0);
+END
+$$;
+
+-- How many may start at a time by the rate; null: without a limit.
+CREATE FUNCTION athena.free_starts(fam athena.families, at timestamptz) RETURNS integer
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN floor(coalesce(fam.rate_burst, fam.rate_count) - athena.taken_starts(fam, at));
+END
+$$;
+
+CREATE FUNCTION athena.take_starts(fam athena.families, at timestamptz, starts integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	INSERT INTO athena.limits AS x (family, full_at)
+	VALUES (fam.name, at + fam.rate_period * ((athena.taken_starts(fam, at) + starts) / fam.rate_count))
+	ON CONFLICT (family) DO UPDATE SET full_at = excluded.full_at;
+END
+$$;
+
+-- Keys that have ready jobs, in their order from after `start` on and round to it, and how many more
+-- of each may run. A loose index scan: one probe per key, however many jobs it has. Looks at 256 keys,
+-- and goes on until `most` of them have a place; that ends soon, since a key without one has a lease.
+CREATE FUNCTION athena.look_at_keys(family text, per_key integer, most integer, start text, OUT key text, OUT places integer, OUT nth integer)
+RETURNS SETOF record LANGUAGE sql STABLE
+BEGIN ATOMIC
+	WITH RECURSIVE seen AS (
+		SELECT look_at_keys.start COLLATE "C" AS key, false AS is_round, 0 AS places, 0 AS nth, 0 AS open
+		UNION ALL
+		SELECT n.key, n.is_round, p.places, s.nth + 1, s.open + (p.places > 0)::integer
+		  FROM seen AS s,
+		       LATERAL ((SELECT r.concurrency_key AS key, s.is_round FROM athena.ready AS r
+				  WHERE r.family = look_at_keys.family AND r.concurrency_key > s.key
+				  ORDER BY r.concurrency_key LIMIT 1)
+				UNION ALL
+				(SELECT r.concurrency_key, true FROM athena.ready AS r
+				  WHERE NOT s.is_round AND r.family = look_at_keys.family AND r.concurrency_key <= look_at_keys.start
+				  ORDER BY r.concurrency_key LIMIT 1)
+				LIMIT 1) AS n,
+		       LATERAL (SELECT look_at_keys.per_key - count(*)::integer AS places FROM (
+				SELECT FROM athena.leases AS l
+				 WHERE l.family = look_at_keys.family AND l.concurrency_key = n.key LIMIT look_at_keys.per_key) AS busy) AS p
+		 WHERE (s.nth < 256 OR s.open < look_at_keys.most)
+		   AND NOT (n.is_round AND n.key > look_at_keys.start))
+	SELECT s.key, s.places, s.nth FROM seen AS s WHERE s.nth > 0;
+END;
+
+-- Tickets from the lanes in that order, each after the ticket in `after`.
+CREATE FUNCTION athena.pick_in_line(family text, most integer, lanes smallint[], after bigint[], but tid[]) RETURNS tid[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN ARRAY(
+		SELECT line.at
+		  FROM unnest(lanes, after) AS lane (priority, after),
+		       LATERAL (SELECT r.ctid AS at FROM athena.ready AS r
+				 WHERE r.family = pick_in_line.family AND r.priority = lane.priority AND r.ticket > lane.after
+				   AND r.ctid <> ALL (but)
+				 ORDER BY r.ticket LIMIT most) AS line
+		 LIMIT most);
+END
+$$;
+
+-- Jobs without a key among the first 1000 of each lane. What stands behind so many that have one is for
+-- the search below: an index of their own would cost every insert and claim of every family.
+CREATE FUNCTION athena.keyless(family text, most integer, lanes smallint[], after bigint[], but tid[],
+	OUT at tid, OUT priority smallint, OUT ticket bigint)
+RETURNS SETOF record LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT free.at, lane.priority, free.ticket
+	  FROM unnest(lanes, after) AS lane (priority, after),
+	       LATERAL (SELECT front.at, front.ticket FROM (
+				SELECT r.ctid AS at, r.ticket, r.concurrency_key FROM athena.ready AS r
+				 WHERE r.family = keyless.family AND r.priority = lane.priority AND r.ticket > lane.after
+				 ORDER BY r.ticket LIMIT 1000) AS front
+			 WHERE front.concurrency_key IS NULL AND front.at <> ALL (but) LIMIT most) AS free;
+END;
+
+-- Jobs without a key among the next 1000 of the whole line, after where the last search stopped; and
+-- where this one did: null after the end, to begin at the front again.
+CREATE FUNCTION athena.search_keyless(family text, most integer, start bigint[], but tid[], OUT picks tid[], OUT stop bigint[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	seen bigint;
+BEGIN
+	SELECT count(*), max(ARRAY[w.priority, w.ticket]),
+	       coalesce(array_agg(w.at) FILTER (WHERE w.concurrency_key IS NULL AND w.at <> ALL (but)), '{}')
+	  INTO seen, stop, picks
+	  FROM (SELECT r.ctid AS at, r.priority, r.ticket, r.concurrency_key FROM athena.ready AS r
+		 WHERE r.family = search_keyless.family
+		   AND (r.priority, r.ticket) > (coalesce(start[1], -1), coalesce(start[2], 0))
+		 ORDER BY r.priority, r.ticket LIMIT 1000) AS w;
+	IF cardinality(picks) > most THEN
+		picks := picks[:most];
+		stop := start;
+	ELSIF seen < 1000 THEN
+		stop := NULL;
+	END IF;
+END
+$$;
+
+-- Tickets of the keys given, of each as many as it has places, and of jobs without a key: by the order
+-- of the lanes and the age of tickets, within what was looked at. On fair turns a key's own tickets go
+-- by the order of the lanes as well, else by priority, which costs one probe instead of ten.
+CREATE FUNCTION athena.pick_of_keys(family text, keys text[], places integer[], most integer, lanes smallint[], after bigint[], is_fair boolean, but tid[])
+RETURNS tid[] LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN ARRAY(
+		SELECT c.at FROM (
+			SELECT t.at, t.priority, t.ticket
+			  FROM unnest(keys, places) AS k (key, places),
+			       LATERAL ((SELECT r.ctid AS at, r.priority, r.ticket FROM athena.ready AS r
+					  WHERE NOT is_fair AND r.family = pick_of_keys.family AND r.concurrency_key = k.key AND r.ctid <> ALL (but)
+					  ORDER BY r.priority, r.ticket LIMIT least(k.places, most))
+					UNION ALL
+					(SELECT q.at, q.priority, q.ticket
+					   FROM unnest(lanes) AS lane (priority),
+						LATERAL (SELECT r.ctid AS at, r.priority, r.ticket FROM athena.ready AS r
+							  WHERE r.family = pick_of_keys.family AND r.concurrency_key = k.key
+							    AND r.priority = lane.priority AND r.ctid <> ALL (but)
+							  ORDER BY r.ticket LIMIT least(k.places, most)) AS q
+					  WHERE is_fair LIMIT least(k.places, most))) AS t
+			 WHERE k.places > 0
+			UNION ALL
+			SELECT f.at, f.priority, f.ticket FROM athena.keyless(family, most, lanes, after, but) AS f) AS c
+		 ORDER BY array_position(lanes, c.priority), c.ticket LIMIT most);
+END
+$$;
+
+-- Tickets that a claim with a limit per key may take. The search for jobs without a key that stand far
+-- back goes on when there is room for more, and first of all on fair turns.
+CREATE FUNCTION athena.pick_by_key(family text, per_key integer, most integer, lanes smallint[], after bigint[], is_fair boolean, but tid[])
+RETURNS tid[] LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	was    athena.limits;
+	stands athena.limits;
+	keys   text[];
+	places integer[];
+	picks  tid[];
+	back   tid[] := '{}';
+BEGIN
+	SELECT * INTO was FROM athena.limits AS x WHERE x.family = pick_by_key.family;
+	stands := was;
+	SELECT array_agg(k.key ORDER BY k.nth), array_agg(k.places ORDER BY k.nth) INTO keys, places
+	  FROM athena.look_at_keys(family, per_key, most, coalesce(was.key_after, '')) AS k;
+	IF cardinality(keys) >= 256 THEN -- there may be others: they have the next turn
+		stands.key_after := keys[cardinality(keys)];
+	END IF;
+	picks := athena.pick_of_keys(family, keys, places, most, lanes, after, is_fair, but);
+	IF is_fair OR cardinality(picks) < most THEN
+		SELECT s.picks, s.stop INTO back, stands.line_after
+		  FROM athena.search_keyless(family, most - CASE WHEN is_fair THEN 0 ELSE cardinality(picks) END,
+			was.line_after, but || picks) AS s;
+	END IF;
+	IF (stands.key_after, stands.line_after) IS DISTINCT FROM (was.key_after, was.line_after) THEN
+		INSERT INTO athena.limits AS x (family, key_after, line_after)
+		VALUES (pick_by_key.family, stands.key_after, stands.line_after)
+		ON CONFLICT ON CONSTRAINT limits_pkey DO UPDATE SET key_after = excluded.key_after, line_after = excluded.line_after;
+	END IF;
+	RETURN (back || picks)[:most];
+END
+$$;
+
+-- Which tickets a claim may take, locked. Tickets that somebody else has locked (a cancel that is not
+-- committed) are passed by, however many they are: nothing is known only when nothing else is left.
+CREATE FUNCTION athena.pick_limited(fam athena.families, most integer, lanes smallint[], after bigint[], is_fair boolean)
+RETURNS tid[] LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	picks  tid[];
+	locked tid[];
+	but    tid[] := '{}';
+BEGIN
+	LOOP
+		picks := CASE WHEN fam.max_running_per_key IS NULL THEN athena.pick_in_line(fam.name, most, lanes, after, but)
+			ELSE athena.pick_by_key(fam.name, fam.max_running_per_key, most, lanes, after, is_fair, but) END;
+		locked := ARRAY(SELECT r.ctid FROM athena.ready AS r WHERE r.ctid = ANY (picks) FOR UPDATE SKIP LOCKED);
+		EXIT WHEN cardinality(locked) > 0 OR cardinality(picks) = 0;
+		but := but || picks;
+	END LOOP;
+	RETURN locked;
+END
+$$;
+
+-- A claim of a limited family, for athena.claim and claim_limited.sql; `lanes` and `after` are as in
+-- claim.sql. One start of the rate is taken for each lease, and stays taken if the job is handed back.
+CREATE FUNCTION athena.claim_limited(
+	worker_id uuid, family text, most integer, lanes smallint[] DEFAULT '{0,1,2,3,4,5,6,7,8,9}',
+	after bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0}', is_fair boolean DEFAULT random() < 0.125)
+RETURNS TABLE (job_id bigint, ticket bigint, attempt smallint, priority smallint, timeout interval, kind text, payload jsonb,
+	deadline_at timestamptz, waited_s double precision)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	fam   athena.families;
+	at    timestamptz;
+	room  integer;
+	picks tid[];
+BEGIN
+	PERFORM athena.lock_family(claim_limited.family); -- what follows sees every earlier claim
+	at := clock_timestamp();
+	SELECT * INTO fam FROM athena.families AS f WHERE f.name = claim_limited.family AND f.paused_at IS NULL;
+	room := CASE WHEN FOUND THEN least(most, athena.free_places(fam), athena.free_starts(fam, at)) END;
+	IF room > 0 THEN
+		picks := athena.pick_limited(fam, room, lanes, after, is_fair);
+	END IF;
+	IF cardinality(picks) > 0 THEN
+		IF fam.rate_count IS NOT NULL THEN
+			PERFORM athena.take_starts(fam, at, cardinality(picks));
+		END IF;
+		RETURN QUERY
+		WITH picked AS (
+			DELETE FROM athena.ready AS r WHERE r.ctid = ANY (picks)
+			RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout, r.concurrency_key),
+		leased AS (
+			INSERT INTO athena.leases AS l (ticket, job_id, worker_id, claimed_at, deadline_at, family, priority, attempt, has_key, timeout, concurrency_key)
+			SELECT p.ticket, p.job_id, claim_limited.worker_id, at, at + coalesce(p.timeout, fam.timeout) + interval '30 s',
+			       fam.name, p.priority, p.attempt + 1, p.has_key, p.timeout, p.concurrency_key
+			  FROM picked AS p
+			RETURNING l.ticket, l.job_id, l.priority, l.attempt, l.deadline_at, l.timeout),
+		counted AS (
+			INSERT INTO athena.tallies (family, state, delta)
+			VALUES (fam.name, 'ready', -cardinality(picks)), (fam.name, 'running', cardinality(picks)))
+		SELECT l.job_id, l.ticket, l.attempt, l.priority, l.timeout, j.kind, j.payload, l.deadline_at,
+		       CASE WHEN l.attempt = 1 AND (l.ticket = l.job_id OR j.run_at > j.created_at)
+			    THEN extract(epoch FROM at - j.run_at)::double precision END
+		  FROM leased AS l LEFT JOIN athena.jobs AS j ON j.id = l.job_id;
+	END IF;
+END
+$$;
+
+-- Whether a claim of a limited family would find something; by the snapshot of whoever asks.
+CREATE FUNCTION athena.may_claim(family text) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	fam  athena.families;
+	line smallint[] := '{0,1,2,3,4,5,6,7,8,9}';
+BEGIN
+	SELECT * INTO fam FROM athena.families AS f WHERE f.name = may_claim.family AND f.paused_at IS NULL;
+	IF NOT FOUND OR least(athena.free_places(fam), athena.free_starts(fam, clock_timestamp())) <= 0 THEN
+		RETURN false;
+	END IF;
+	RETURN fam.max_running_per_key IS NULL
+		OR EXISTS (SELECT FROM athena.look_at_keys(fam.name, fam.max_running_per_key, 1, '') AS k WHERE k.places > 0)
+		OR EXISTS (SELECT FROM athena.keyless(fam.name, 1, line, array_fill(0::bigint, '{10}'), '{}'));
+END
+$$;
+
+-- How soon a claim of a limited family may find something although no job comes and none ends, in ms:
+-- when the next start is there, or when the search for jobs without a key has not come to the end of
+-- the line. Null: nothing to wait for. Many starts a second are waited for a few at a time, as far as
+-- the burst allows.
+CREATE FUNCTION athena.wait_for_limits(family text) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	fam   athena.families;
+	each  double precision; -- seconds per start
+	burst integer;
+	taken double precision;
+BEGIN
+	SELECT * INTO fam FROM athena.families AS f WHERE f.name = wait_for_limits.family AND f.paused_at IS NULL;
+	IF NOT FOUND OR NOT EXISTS (SELECT FROM athena.ready AS r WHERE r.family = fam.name) THEN
+		RETURN NULL;
+	END IF;
+	each := extract(epoch FROM fam.rate_period) / fam.rate_count;
+	burst := coalesce(fam.rate_burst, fam.rate_count);
+	taken := athena.taken_starts(fam, clock_timestamp());
+	IF taken > burst - 1 THEN
+		RETURN ceil(1000 * greatest(each * (taken - (burst - 1)), least(0.02, each * burst / 2)));
+	END IF;
+	RETURN (SELECT 50 FROM athena.limits AS x WHERE x.family = fam.name AND x.line_after IS NOT NULL);
+END
+$$;
 
 -- Also before a settle that comes too late, so that a worker's mistakes show in its first test.
 CREATE FUNCTION athena.check_result(result text, error_kind text, retry_in interval) RETURNS void

@@ -36,13 +36,17 @@ GRANT SELECT, INSERT, DELETE ON athena.ready, athena.scheduled, athena.waiting, 
 GRANT SELECT, INSERT, DELETE, UPDATE ON athena.leases, athena.workers, athena.progress, athena.families TO athena_worker;
 GRANT UPDATE ON athena.ready, athena.scheduled TO athena_worker; -- FOR UPDATE SKIP LOCKED asks for it
 GRANT INSERT, SELECT ON athena.tallies, athena.events, athena.failures TO athena_worker;
-GRANT SELECT ON athena.meta, athena.totals TO athena_worker, athena_reader;
+GRANT SELECT ON athena.meta, athena.totals, athena.limits TO athena_worker, athena_reader;
+GRANT INSERT, UPDATE ON athena.limits TO athena_worker;
 GRANT USAGE ON SEQUENCE athena.tickets, athena.event_numbers TO athena_worker;
 GRANT SELECT ON SEQUENCE athena.tickets TO athena_worker;
 GRANT EXECUTE ON FUNCTION
 	athena.require_read_committed, athena.tally, athena.place_freed, athena.make_outcome,
 	athena.lease_finish, athena.lease_to_ready, athena.lease_to_scheduled, athena.lease_fail,
-	athena.cancel_wanted, athena.backoff, athena.claim, athena.lock_family, athena.check_result, athena.settle, athena.settle_recall,
+	athena.cancel_wanted, athena.backoff, athena.claim, athena.lock_family, athena.claim_limited, athena.free_places,
+	athena.taken_starts, athena.free_starts, athena.take_starts, athena.look_at_keys, athena.pick_in_line, athena.keyless,
+	athena.search_keyless, athena.pick_of_keys, athena.pick_by_key, athena.pick_limited, athena.may_claim, athena.wait_for_limits,
+	athena.check_result, athena.settle, athena.settle_recall,
 	athena.take_idle, athena.request_cancel, athena.cancel, athena.take_key_again, athena.retry, athena.need_family, athena.pause, athena.resume,
 	athena.wake, athena.is_own_system, athena.require_own_system, athena.register_worker, athena.unregister_worker, athena.heartbeat,
 	athena.set_progress, athena.run_lane, athena.rescue, athena.enqueue, athena.key_holder, athena.refuse_producer,

@@ -1,5 +1,5 @@
 -- Leases up to $3 jobs of family $1 to worker $2, from the lanes $4 in that order, each after the ticket in $5;
--- answers exactly the leases that it wrote. A family that is limited needs lock_family in an earlier statement.
+-- answers exactly the leases that it wrote, and takes nothing of a family with limits (claim_limited).
 -- Rows come in heap order: the caller sorts by (priority, ticket). LIMIT stands inside and outside on purpose, and
 -- the array must stay an ARRAY(subquery), which is run once. waited_s: since the job fell due, where that is known.
 WITH picked AS (
@@ -11,11 +11,8 @@ WITH picked AS (
 				 WHERE q.family = $1::text AND q.priority = lane.priority AND q.ticket > lane.after
 				 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT $3::integer) AS line
 		 LIMIT coalesce((
-			SELECT CASE WHEN f.max_running IS NULL THEN $3::integer
-				    ELSE least($3::integer, f.max_running - (SELECT count(*) FROM athena.leases AS o WHERE o.family = $1::text)) END
-			  FROM athena.families AS f
-			 WHERE f.name = $1::text AND f.paused_at IS NULL
-			   AND (f.max_running IS NULL OR f.max_running > (SELECT count(*) FROM athena.leases AS o WHERE o.family = $1::text))), 0)))
+			SELECT $3::integer FROM athena.families AS f
+			 WHERE f.name = $1::text AND f.paused_at IS NULL AND NOT f.is_limited), 0)))
 	RETURNING r.ticket, r.job_id, r.priority, r.attempt, r.has_key, r.timeout, r.concurrency_key),
 leased AS (
 	INSERT INTO athena.leases AS l (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout, concurrency_key)

@@ -18,7 +18,7 @@ counted AS (
 	  FROM summed AS n, (VALUES ('running'::athena.job_state, -1), ('succeeded', 1)) AS d (state, sign)),
 woken AS (
 	SELECT athena.wake(ARRAY[f.name]) FROM summed AS n JOIN athena.families AS f ON f.name = n.family
-	 WHERE f.max_running IS NOT NULL)
+	 WHERE coalesce(f.max_running, f.max_running_per_key) IS NOT NULL)
 SELECT count(*) AS settled, (SELECT count(*) FROM woken) AS woken,
        CASE WHEN count(*) < cardinality($2::bigint[])
 	    THEN ARRAY(SELECT asked.ticket FROM unnest($2::bigint[]) AS asked (ticket) EXCEPT SELECT g.ticket FROM gone AS g)

@@ -52,13 +52,31 @@ static void on_claimed(void *context, const PGresult *rows, const struct err *e)
 	claim->done(claim->context, leases, count, e);
 }
 
+static void on_waited(void *context, const PGresult *rows, const struct err *e)
+{
+	const struct claim *claim = context;
+
+	if (!e && !row_is_null(rows, 0, "wait_ms"))
+		claim->again(claim->context, row_i64(rows, 0, "wait_ms"));
+}
+
+/* Cursors follow the line; where keys decide who is next, only the floors hold. */
 static void add_lanes(struct params *params, struct claim *claim)
 {
 	int64_t lanes[LANES], after[LANES];
 
+	claim->cursor.wants_look |= claim->is_keyed;
 	cursor_lanes(&claim->cursor, claim->turn, lanes, after);
 	params_i64s(params, lanes, LANES);
 	params_i64s(params, after, LANES);
+}
+
+static void ask_wait(struct claim *claim)
+{
+	struct params params = {0};
+
+	params_text(&params, claim->family);
+	session_send(claim->session, &sql_claim_wait, &params, on_waited, claim);
 }
 
 void claim_send(struct claim *claim, int limit)
@@ -70,15 +88,17 @@ void claim_send(struct claim *claim, int limit)
 	claim->limit = limit;
 	claim->asked_ns = clock_boot_ns();
 	claim->turn++;
-	if (claim->is_limited) {
-		params_text(&params, claim->family);
-		session_send(claim->session, &sql_lock_family, &params, NULL, NULL);
-	}
 	params_text(&params, claim->family);
 	params_text(&params, claim->worker_id);
 	params_i64(&params, limit);
 	add_lanes(&params, claim);
-	session_send(claim->session, &sql_claim, &params, on_claimed, claim);
+	if (claim->is_limited) {
+		params_bool(&params, cursor_is_fair_turn(claim->turn));
+		session_send(claim->session, &sql_claim_limited, &params, on_claimed, claim);
+		ask_wait(claim);
+	} else {
+		session_send(claim->session, &sql_claim, &params, on_claimed, claim);
+	}
 	session_sync(claim->session);
 	cursor_advance(&claim->cursor, claim->session, claim->family);
 }

@@ -30,7 +30,8 @@ struct claim {
 	struct session *session;
 	const char *worker_id;
 	const char *family;
-	bool is_limited; /* families.max_running is set: claims of it go one after the other */
+	bool is_limited; /* by the family's row: its claims go one after the other */
+	bool is_keyed;	 /* so many at once per concurrency key: not in the order of the line */
 	int turn;	 /* counts claims */
 	struct cursor cursor;
 	int limit;	  /* of the claim that is under way */
@@ -38,14 +39,17 @@ struct claim {
 	bool flying;
 	enum claim_found found; /* what the last answer says about the line */
 	claim_done *done;
+	/* After `done`, where limits have held something back: claim again in so many ms. */
+	void (*again)(void *context, int64_t wait_ms);
 	void *context;
 };
 
-#define CLAIM_STATEMENTS &sql_claim, &sql_lock_family, CURSOR_STATEMENTS
+#define CLAIM_STATEMENTS &sql_claim, &sql_claim_limited, &sql_claim_wait, CURSOR_STATEMENTS
 
 /*
  * Asks for up to `limit` jobs, in the group that is open, and ends it. One at a time per struct
- * (asserted). The session must be up.
+ * (asserted). The session must be up. Where is_limited is wrong: a claim takes nothing of a family
+ * that has got limits meanwhile, and all it may of one that has none any more.
  */
 void claim_send(struct claim *claim, int limit);
 

@@ -74,6 +74,11 @@ static void sort_by_age(const struct cursor *cursor, int64_t *lanes)
 		}
 }
 
+bool cursor_is_fair_turn(int turn)
+{
+	return turn % FAIR_TURN == 0;
+}
+
 void cursor_lanes(struct cursor *cursor, int turn, int64_t *ret_lanes, int64_t *ret_after)
 {
 	if (cursor->wants_look || look_is_due(cursor))
@@ -81,7 +86,7 @@ void cursor_lanes(struct cursor *cursor, int turn, int64_t *ret_lanes, int64_t *
 	cursor->is_look = memcmp(cursor->after, cursor->floors, sizeof(cursor->after)) == 0;
 	for (int i = 0; i < LANES; i++)
 		ret_lanes[i] = i;
-	if (turn % FAIR_TURN == 0)
+	if (cursor_is_fair_turn(turn))
 		sort_by_age(cursor, ret_lanes);
 	for (int i = 0; i < LANES; i++)
 		ret_after[i] = cursor->after[ret_lanes[i]];

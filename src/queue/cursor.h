@@ -61,9 +61,12 @@ struct cursor {
 /* A new connection: nothing is known. */
 void cursor_reset(struct cursor *cursor);
 
+/* Every 8th turn does not begin with the best priority, so that nothing starves. */
+bool cursor_is_fair_turn(int turn);
+
 /*
  * The order in which the claim number `turn` visits the lanes, and where in each it begins. By
- * priority; every 8th by the age of the lanes' first tickets, so that none starves.
+ * priority; on fair turns by the age of the lanes' first tickets.
  */
 void cursor_lanes(struct cursor *cursor, int turn, int64_t *ret_lanes, int64_t *ret_after);
 

@@ -184,7 +184,7 @@ const struct registry_events worker_registry_events = {
 	.fenced = on_fenced,
 };
 
-/* "ready FAMILY", "cancel WORKER TICKET", "pause FAMILY" */
+/* "ready FAMILY", "cancel WORKER TICKET", "pause FAMILY", "limits FAMILY" */
 void worker_notified(void *context, const char *payload)
 {
 	struct worker *worker = context;
@@ -200,6 +200,8 @@ void worker_notified(void *context, const char *payload)
 		line_wake(line);
 	} else if (line && strncmp(payload, "pause ", 6) == 0) {
 		on_paused(worker, word);
+	} else if (line && strncmp(payload, "limits ", 7) == 0) {
+		worker_read_families(worker);
 	} else if (strncmp(payload, "cancel ", 7) == 0 &&
 		strncmp(word, worker->registry.worker_id, id) == 0) {
 		on_cancel(worker, strtoll(word + id, NULL, 10));

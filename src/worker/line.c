@@ -34,12 +34,25 @@ void line_init(struct line *line, struct worker *worker, const char *name,
 	for (int i = 0; i < slots; i++)
 		slot_init(&line->slots[i], shared);
 	sleeper_init(&line->sleeper, shared->loop);
+	line->later = xcalloc(1, sizeof(*line->later));
+	line->later->data = line;
+	uv_timer_init(shared->loop, line->later);
 }
 
 void line_wake(struct line *line)
 {
 	line->is_hungry = true;
 	line->is_woken = line->claim.flying;
+}
+
+static void on_later(uv_timer_t *timer)
+{
+	line_wake(timer->data);
+}
+
+void line_wake_later(struct line *line, int64_t wait_ms)
+{
+	uv_timer_start(line->later, on_later, (uint64_t)wait_ms, 0);
 }
 
 void line_retry(struct line *line)
@@ -191,8 +204,14 @@ bool line_is_idle(const struct line *line)
 	return line->held_count == 0 && line->sent_count == 0;
 }
 
+static void on_later_closed(uv_handle_t *timer)
+{
+	free(timer);
+}
+
 void line_clear(struct line *line)
 {
+	uv_close((uv_handle_t *)line->later, on_later_closed);
 	for (int i = 0; i < line->slot_count; i++)
 		slot_clear(&line->slots[i]);
 	free(line->slots);

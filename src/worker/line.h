@@ -32,6 +32,7 @@ struct line {
 	struct claim claim;
 	struct err claim_error; /* of the last claim; kind ERR_NONE: it went well */
 	struct sleeper sleeper;
+	uv_timer_t *later;  /* a limit gives way */
 	struct lease *held; /* in the order in which to run them */
 	int held_count;
 	int sent_count;
@@ -46,6 +47,9 @@ void line_init(struct line *line, struct worker *worker, const char *name,
 
 /* Work may have come. */
 void line_wake(struct line *line);
+
+/* Work may be there in so many ms, without any word of it. */
+void line_wake_later(struct line *line, int64_t wait_ms);
 
 /* Executors die when no heartbeat was answered for so long: the lease less worker.fence_margin. */
 int64_t line_fence_ms(const struct line *line);

@@ -130,6 +130,15 @@ static void worker_set_beat(struct worker *worker)
 	uv_timer_start(&worker->heartbeat, on_heartbeat, (uint64_t)beat_ms, (uint64_t)beat_ms);
 }
 
+/* Claims of a family that was limited otherwise than it is have taken nothing of it. */
+static void line_set_limits(struct line *line, bool is_limited, bool is_keyed)
+{
+	if (line->claim.is_limited != is_limited)
+		line_wake(line);
+	line->claim.is_limited = is_limited;
+	line->claim.is_keyed = is_keyed;
+}
+
 static void on_family_rows(void *context, const PGresult *rows, const struct err *e)
 {
 	struct worker *worker = context;
@@ -140,7 +149,8 @@ static void on_family_rows(void *context, const PGresult *rows, const struct err
 
 		line->lease_ms = row_i64(rows, row, "lease_ms");
 		line->timeout_ms = row_i64(rows, row, "timeout_ms");
-		line->claim.is_limited = row_bool(rows, row, "is_limited");
+		line_set_limits(
+			line, row_bool(rows, row, "is_limited"), row_bool(rows, row, "is_keyed"));
 		line_compare(line, config_family_find(worker->config, name), rows, row);
 	}
 	worker->knows_families |= !e;
@@ -458,6 +468,7 @@ static bool worker_add_line(struct worker *worker, const char *name, struct err 
 		.worker_id = worker->registry.worker_id,
 		.family = name,
 		.done = on_claim_done,
+		.again = (void (*)(void *, int64_t))line_wake_later,
 		.context = line};
 	line->sleeper.session = worker->pulse;
 	line->sleeper.worker_id = worker->registry.worker_id;

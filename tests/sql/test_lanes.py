@@ -155,41 +155,31 @@ def limit(database, number):
     database.query("UPDATE athena.families SET max_running = %s WHERE name = 'noop'", number)
 
 
-def claim_locked(worker, most=1):
-    """As the C worker claims of a limited family: two statements in one transaction."""
-    with worker.conn.transaction():
-        worker.conn.execute("SELECT athena.lock_family('noop')")
-        return worker.claim(most)
-
-
 def claim_function(worker, most=1):
     return worker.conn.execute("SELECT * FROM athena.claim(%s, 'noop', %s)", [worker.id, most]).fetchall()
 
 
-@pytest.mark.parametrize("claim", [claim_locked, claim_function])
+CLAIMS = {
+    "claim_limited": "SELECT * FROM athena.claim_limited(%s, 'noop', 3)",
+    "claim": "SELECT * FROM athena.claim(%s, 'noop', 3)",
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
 def test_10_1_two_claims_at_once_do_not_exceed_the_limit(database, claim):
     limit(database, 1)
     for _ in range(5):
         database.enqueue("noop")
     first, second = Worker(database), Worker(database)
-    first.conn.execute("BEGIN")
-    first.conn.execute("SELECT athena.lock_family('noop')")
-    assert len(first.claim(3)) == 1
-    if claim is claim_locked:
-        second.conn.execute("BEGIN")
-        waiting = Background(database, second.conn, "SELECT athena.lock_family('noop')").wait_blocked()
-    else:
-        waiting = Background(database, second.conn, "SELECT * FROM athena.claim(%s, 'noop', 3)", second.id).wait_blocked()
-    first.conn.execute("COMMIT")
-    waiting.result()
-    if claim is claim_locked:
-        assert second.claim(3) == []
-        second.conn.execute("COMMIT")
+    with first.conn.transaction():
+        assert len(first.claim(3)) == 1
+        waiting = Background(database, second.conn, CLAIMS[claim], second.id).wait_blocked()
+    assert waiting.result() == []
     assert database.value("SELECT count(*) FROM athena.leases") == 1
     assert_lawful(database)
 
 
-@pytest.mark.parametrize("claim", [claim_locked, claim_function])
+@pytest.mark.parametrize("claim", [Worker.claim, claim_function])
 @pytest.mark.parametrize("number", [1, 3])
 def test_10_1_a_claim_takes_at_most_the_room(database, claim, number):
     limit(database, number)

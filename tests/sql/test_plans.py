@@ -96,9 +96,7 @@ def statement_text(name):
     return re.sub(r"%\(p(\d+)\)s", r"$\1", statement(name)).replace("%%", "%")
 
 
-@pytest.mark.parametrize("limit", [None, 3], ids=["unlimited", "limited"])
-def test_1_7_plan_of_the_claim(database, state, limit):
-    database.query("UPDATE athena.families SET max_running = %s WHERE name = 'noop'", limit)
+def test_1_7_plan_of_the_claim(database, state):
     worker = Worker(database)
     plan = explain(worker.conn, "claim", "text, uuid, integer, smallint[], bigint[]", "'noop'",
                    f"'{worker.id}'", "100", "'{5,1}'", "'{7,0}'")
@@ -130,6 +128,27 @@ def test_1_7_plan_of_the_claim_function(database, state):
             kinds = {node["Node Type"] for node in nodes(part)}
             assert not {kind for kind in kinds if "Sort" in kind or "Hash" in kind or "Merge" in kind}
         assert_goes_by_index({"Node Type": "Result", "Plans": claim["Plans"]})
+
+
+@pytest.mark.parametrize("limit", ["max_running", "max_running_per_key"])
+def test_plans_of_a_limited_claim(database, state, limit):
+    database.query(f"UPDATE athena.families SET {limit} = 3 WHERE name = 'noop'")
+    database.query("INSERT INTO athena.jobs (family, concurrency_key) SELECT 'noop', mod(n, 9) FROM generate_series(1, 900) AS n")
+    worker, plans = Worker(database), []
+    for setting in ("auto_explain.log_min_duration = 0", "auto_explain.log_nested_statements = on",
+                    "auto_explain.log_format = json", "client_min_messages = log"):
+        worker.conn.execute("LOAD 'auto_explain'")
+        worker.conn.execute(f"SET {setting}")
+    worker.conn.add_notice_handler(lambda notice: plans.append(notice.message_primary))
+    worker.claim(5)
+    found = [json.loads(text[text.index("{"):])["Plan"] for text in plans if text.startswith("duration")]
+    scans = {(node["Relation Name"], node["Node Type"], node.get("Index Name")) for plan in found for node in nodes(plan)
+             if node.get("Relation Name") in ("ready", "leases") and node["Node Type"] != "ModifyTable"}
+    assert ("ready", "Index Scan", "ready_line") in scans and ("ready", "Tid Scan", None) in scans
+    indexes = {index for table, _, index in scans if table == "ready"}
+    assert indexes == ({"ready_line", "ready_keyed", None} if limit == "max_running_per_key" else {"ready_line", None})
+    assert limit == "max_running" or ("leases", "Index Only Scan", "leases_keyed") in scans
+    assert not any("Seq" in kind for table, kind, _ in scans if table == "ready")
 
 
 def test_plan_of_settle_succeeded(database, state):

@@ -62,8 +62,8 @@ class Session(threading.Thread):
 
     def insert(self):
         count = self.random.choice([1, 1, 2, 7])
-        self.ask("INSERT INTO athena.jobs (family, priority, run_at, max_attempts, unique_key)"
-                 " SELECT %s, %s, now() + %s * interval '1 ms', %s, CASE WHEN %s THEN (%s + n)::text END"
+        self.ask("INSERT INTO athena.jobs (family, priority, run_at, max_attempts, concurrency_key, unique_key)"
+                 " SELECT %s, %s, now() + %s * interval '1 ms', %s, nullif(n, 2)::text, CASE WHEN %s THEN (%s + n)::text END"
                  " FROM generate_series(1, %s) AS n RETURNING id",
                  self.family(), self.random.randint(0, 9), self.random.choice([0, 0, 0, 5, 200]), self.random.randint(1, 3),
                  self.random.random() < 0.4, self.random.randint(0, 9), count)
@@ -78,9 +78,7 @@ class Session(threading.Thread):
             rows = self.ask("SELECT * FROM athena.claim(%s, %s, %s)", self.worker.id, family, most)
         else:
             lanes = self.random.sample(range(10), 10)
-            with self.conn.transaction():
-                run_statement(self.conn, "lock_family", family)
-                rows = self.worker.claim(most, family, lanes)
+            rows = self.worker.claim(most, family, lanes)
         assert all(row["payload"] is not None for row in rows)
         self.held += rows
 
@@ -141,8 +139,10 @@ class Session(threading.Thread):
         self.ask("SELECT athena.resume(%s)", family)
 
     def limit(self):
-        self.ask("UPDATE athena.families SET max_running = %s WHERE name = 'other' RETURNING 1",
-                 self.random.choice([None, 1, 3, 100]))
+        self.ask("UPDATE athena.families SET max_running = %s, max_running_per_key = %s, rate_count = %s, rate_period = %s"
+                 " WHERE name = 'other' RETURNING 1",
+                 self.random.choice([None, 1, 3, 100]), self.random.choice([None, 1, 3]),
+                 *self.random.choice([(None, None), (None, None), (100, "1 s")]))
 
     def sleep_and_wake(self):
         run_statement(self.conn, "sleep_sign", self.worker.id, "noop")
@@ -165,7 +165,8 @@ EXPECTED = (psycopg.errors.NoDataFound, psycopg.errors.ObjectNotInPrerequisiteSt
 
 def drain(database):
     """Ends every job, as a last worker would."""
-    database.query("UPDATE athena.families SET max_running = NULL, paused_at = NULL")
+    database.query("UPDATE athena.families SET max_running = NULL, max_running_per_key = NULL,"
+                   " rate_count = NULL, rate_period = NULL, paused_at = NULL")
     worker = Worker(database, "noop", "other")
     database.query("SELECT athena.unregister_worker(id) FROM athena.workers WHERE id <> %s", worker.id)
 

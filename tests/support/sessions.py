@@ -80,10 +80,12 @@ class Worker:
                                     [list(families or ["noop"])]).fetchone()["id"]
 
     def claim(self, most=1, family="noop", lanes=range(10), after=None):
-        """Rows of claim.sql, sorted as the caller has to."""
+        """Rows of claim.sql or claim_limited.sql, sorted as the caller has to."""
         lanes = list(lanes)
-        rows = run_statement(self.conn, "claim", family, self.id, most, lanes,
-                             after or [0] * len(lanes))
+        values = [family, self.id, most, lanes, after or [0] * len(lanes)]
+        limited = self.conn.execute("SELECT FROM athena.families WHERE name = %s AND is_limited", [family]).fetchall()
+        rows = (run_statement(self.conn, "claim_limited", *values, False) if limited
+                else run_statement(self.conn, "claim", *values))
         return sorted(rows, key=lambda row: (row["priority"], row["ticket"]))
 
     def settle_succeeded(self, *rows):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """Fixtures of all suites, and what counts as a failure: see support/athena_test.py, needs.txt.
 
-A test may take 120 s; @pytest.mark.deadline(600) gives it more.
+A test may take 5 min; @pytest.mark.deadline(600) gives it more.
 
     cluster       one throwaway server for the whole run
     database      a migrated database of one's own in it
@@ -25,7 +25,7 @@ pytest.register_assert_rewrite(*(path.stem for path in SUPPORT.glob("*.py")))
 from athena_test import Cluster, Program, patience, run_program  # noqa: E402
 from workers import Workers
 
-DEADLINE_S = 120
+DEADLINE_S = 300
 NEEDS = pathlib.Path(__file__).with_name("needs.txt")
 
 

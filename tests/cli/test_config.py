@@ -72,7 +72,7 @@ def test_a_family_of_ones_own(spawn, database, tmp_path):
     (tmp_path / ".env").write_text("GREETING=hello\nHIDDEN=must-not-arrive\n")
     worker = spawn("athena-worker", "--family=thumbnails", "--config", config)
     wait_until(lambda: database.column("SELECT name FROM athena.families WHERE name = 'thumbnails'"),
-               10, "the family's row")
+               what="the family's row")
     job = database.enqueue("thumbnails", {"a": 1})
     database.wait_for_state(job, "succeeded")
     said = database.value("SELECT message FROM athena.events WHERE job_id = %s AND message LIKE '%%hello%%'", job)

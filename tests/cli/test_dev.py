@@ -57,7 +57,7 @@ def background(folder):
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"})
         started.append(program)
-        wait_until(lambda: until in text() or program.poll() is not None, 30, until)
+        wait_until(lambda: until in text() or program.poll() is not None, what=until)
         assert program.poll() is None, text()
         return program
 
@@ -69,7 +69,7 @@ def background(folder):
         if program.poll() is None:
             program.terminate()
             program.wait(30)
-    wait_until(lambda: not all_of(folder), 30, "nothing is left")
+    wait_until(lambda: not all_of(folder), what="nothing is left")
 
 
 def test_a_command_runs_in_it(dev, folder):
@@ -146,11 +146,11 @@ def test_what_runs_is_finished_before_it_ends(background, folder, run, dev):
 
 def test_killed_it_takes_everything_along(background, folder, dev):
     program = background("--", "sh", "-c", "echo up; sleep 1000", until="up")
-    wait_until(lambda: "registered" in (folder / ".athena/worker.log").read_text(), 10, "the worker")
+    wait_until(lambda: "registered" in (folder / ".athena/worker.log").read_text(), what="the worker")
     program.kill()
     program.wait()
     wait_until(lambda: not {pid: line for pid, line in all_of(folder).items() if "sleep" not in line},
-               10, "server and worker are gone")
+               what="server and worker are gone")
     for pid in all_of(folder):  # what a command has started is its own
         kill_pid(pid)
     assert "received fast shutdown request" in (folder / ".athena/postgres.log").read_text()

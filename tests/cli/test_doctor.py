@@ -22,8 +22,7 @@ def of(rows, check, verdict):
 def healthy(database, spawn):
     """Everything runs; the throwaway cluster does not fsync, which doctor would tell."""
     spawn("athena-worker", "--family=noop")
-    wait_until(lambda: database.value("SELECT count(*) FROM athena.lanes WHERE last_at IS NULL") == 0, 60,
-               "every lane has run")
+    wait_until(lambda: database.value("SELECT count(*) FROM athena.lanes WHERE last_at IS NULL") == 0, what="every lane has run")
     return database
 
 

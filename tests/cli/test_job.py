@@ -140,7 +140,7 @@ def test_show_tells_phases_and_what_was_said_in_them(run, database):
 
 def test_show_a_job_that_died(run, database, worker):
     database.enqueue("noop", {"fail": "transient", "message": "no luck"}, max_attempts=2)
-    database.wait_for_state(1, "dead", 20)
+    database.wait_for_state(1, "dead")
     done = run("athena", "job", "show", 1)
     host = r"\S+:\d+"
     wanted = ["queued", rf"attempt 1 failed on {host} \(transient\): no luck",
@@ -268,7 +268,7 @@ def test_follow_prints_events_as_they_happen(spawn, database):
     follower = spawn("athena", "job", "events", 1, "--follow")
     for number in range(3):
         add_event(database, 1, "note", f"message {number}")
-        wait_until(lambda: f"message {number}\n" in follower.stdout(), 2, f"message {number}")
+        wait_until(lambda: f"message {number}\n" in follower.stdout(), what=f"message {number}")
     assert follower.is_running()
     database.query("SELECT athena.cancel(1)")
     assert follower.wait() == 3

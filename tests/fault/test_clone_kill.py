@@ -45,7 +45,7 @@ def in_the_middle_of(phase, part):
     def reached(database, cluster, job, target):
         wait_for_phase(database, job, phase)
         wait_until(lambda: progress_of(database, job) >= part
-                   or database.job(job)["state"] != "running", 20, f"{part} of the clone")
+                   or database.job(job)["state"] != "running", what=f"{part} of the clone")
     return reached
 
 
@@ -56,11 +56,11 @@ def at_the_start_of(phase):
 
 
 def staging_is_there(database, cluster, job, target):
-    wait_until(lambda: any(name.startswith("athena_stg_") for name in databases(cluster)), 20)
+    wait_until(lambda: any(name.startswith("athena_stg_") for name in databases(cluster)))
 
 
 def target_is_there(database, cluster, job, target):
-    wait_until(lambda: target in databases(cluster), 30, every_s=0.001)
+    wait_until(lambda: target in databases(cluster), every_s=0.001)
 
 
 POINTS = {
@@ -94,11 +94,11 @@ def test_another_worker_finishes(database, cluster, workers, busy, tmp_path, poi
     POINTS[point](database, cluster, job, target)
     children = executors(victim)
     victim.kill()
-    wait_dead(*children, deadline_s=5)
+    wait_dead(*children)
     assert not tools(cluster)
 
     workers.start("clone")
-    row = database.wait_for_state(job, "succeeded", 60)
+    row = database.wait_for_state(job, "succeeded")
     assert row["attempt"] in (1, 2)
     if point not in ("complete", "target created"):
         assert row["attempt"] == 2
@@ -129,16 +129,16 @@ def test_work_that_was_finished_is_not_done_again(database, cluster, workers, bu
                 " AND wait_event_type = 'Lock'")
     with database.connect() as holder, holder.transaction():
         holder.execute("LOCK TABLE athena.outcomes IN ACCESS EXCLUSIVE MODE")
-        wait_until(lambda: target in databases(cluster), 30)
-        wait_until(lambda: database.query(settling), 10, "the job is being settled")
+        wait_until(lambda: target in databases(cluster))
+        wait_until(lambda: database.query(settling), what="the job is being settled")
         victim.kill()
         for pid in database.column(settling):
             database.query("SELECT pg_terminate_backend(%s)", pid)
-        wait_until(lambda: not database.query(settling), 10, "its session has ended")
+        wait_until(lambda: not database.query(settling), what="its session has ended")
     oid = "SELECT oid FROM pg_database WHERE datname = %s"
     made = cluster.connect().execute(oid, (target,)).fetchone()
     workers.start("clone")
-    row = database.wait_for_state(job, "succeeded", 60)
+    row = database.wait_for_state(job, "succeeded")
     assert row["attempt"] == 2
     assert len(events(database, job, "already_complete")) == 1
     assert cluster.connect().execute(oid, (target,)).fetchone() == made
@@ -154,6 +154,6 @@ def test_an_executor_that_is_killed_costs_one_attempt(database, cluster, workers
     wait_for_phase(database, job, "dump_source")
     (executor,) = [pid for pid, (parent, _) in processes().items() if parent == worker.pid]
     os.kill(executor, 9)
-    assert database.wait_for_state(job, "succeeded", 60)["attempt"] == 2
+    assert database.wait_for_state(job, "succeeded")["attempt"] == 2
     assert_no_traces(cluster)
     cluster.drop_database(target)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from athena_test import wait_until
+from athena_test import DEADLINE_S, wait_until
 from proxy import Proxy
 from sessions import assert_lawful
 from workers import resume, settled, stop
@@ -30,8 +30,8 @@ def test_a_claim_whose_answer_is_lost_strands_nothing(quick, workers, proxy):
     for n in range(1, 4):
         lost = proxy.lose_answer("claim")
         job = quick.enqueue("noop")
-        assert lost.wait(5)
-        assert quick.wait_for_state(job, "succeeded", 4)["attempt"] == 1
+        assert lost.wait(DEADLINE_S)
+        assert quick.wait_for_state(job, "succeeded")["attempt"] == 1
         worker.wait_log(rf"lease_found job={job}\b")
         worker.wait_log("asleep", count=n + 1)
     assert quick.query("SELECT * FROM athena.failures") == []
@@ -46,7 +46,7 @@ def test_a_lost_claim_of_many(quick, workers, proxy):
     worker.wait_log("asleep")
     lost = proxy.lose_answer("claim")
     jobs = quick.column(insert)
-    assert lost.wait(5)
+    assert lost.wait(DEADLINE_S)
     for job in jobs:
         assert quick.wait_for_state(job, "succeeded")["attempt"] == 1
     assert worker.stderr().count("lease_found") > 20
@@ -58,7 +58,7 @@ def test_a_settle_whose_answer_is_lost_is_settled_already(quick, workers, proxy)
     worker.wait_log("asleep")
     lost = proxy.lose_answer("settle_succeeded")
     job = quick.enqueue("noop")
-    assert lost.wait(5)
+    assert lost.wait(DEADLINE_S)
     assert settled(worker, job)["answer"] == "already"
     assert quick.job(job)["state"] == "succeeded"
     assert quick.value("SELECT count(*) FROM athena.outcomes") == 1
@@ -74,7 +74,7 @@ def test_a_failure_whose_answer_is_lost_is_recorded_once(quick, workers, proxy, 
     worker.wait_log("asleep")
     lost = proxy.lose_answer("settle")
     job = quick.enqueue("noop", payload)
-    assert lost.wait(5)
+    assert lost.wait(DEADLINE_S)
     assert settled(worker, job)["answer"] == "already"
     assert quick.wait_for_state(job, state)["attempt"] == attempts
     assert quick.value("SELECT count(*) FROM athena.failures") == 1
@@ -86,7 +86,7 @@ def test_a_batch_whose_answer_is_lost(quick, workers, proxy):
     worker = workers.start(url=proxy.url(quick))
     lost = proxy.lose_answer("settle_succeeded")
     jobs = quick.column("INSERT INTO athena.jobs (family) SELECT 'noop' FROM generate_series(1, 1000) RETURNING id")
-    assert lost.wait(5)
+    assert lost.wait(DEADLINE_S)
     wait_until(lambda: quick.value("SELECT count(*) FROM athena.outcomes") == len(jobs))
     assert quick.column("SELECT DISTINCT attempt FROM athena.outcomes") == [1]
     assert worker.is_running()
@@ -106,7 +106,7 @@ def test_a_heartbeat_whose_answer_is_lost(quick, workers, proxy):
     (before,) = quick.column("SELECT id FROM athena.workers")
     job = quick.enqueue("noop", {"sleep_ms": 1000})
     quick.wait_for_state(job, "running")
-    assert proxy.lose_answer("heartbeat").wait(5)
+    assert proxy.lose_answer("heartbeat").wait(DEADLINE_S)
     assert quick.wait_for_state(job, "succeeded")["attempt"] == 1
     assert quick.column("SELECT id FROM athena.workers") == [before]
     assert worker.stderr().count(" registered ") == 1
@@ -125,7 +125,7 @@ def test_falling_asleep_whose_answers_are_lost(quick, workers, proxy, statement)
     worker = workers.start(url=proxy.url(quick), poll="1h")
     worker.wait_log("asleep")
     assert lost.is_set()
-    assert quick.wait_for_state(quick.enqueue("noop"), "succeeded", 2)
+    assert quick.wait_for_state(quick.enqueue("noop"), "succeeded")
 
 
 def test_any_answer_any_time(quick, workers, proxy):
@@ -134,21 +134,21 @@ def test_any_answer_any_time(quick, workers, proxy):
     chance = random.Random(17)
     worker = workers.start(url=proxy.url(quick), reconnect_min="10ms", reconnect_max="20ms")
     kinds = [{}, {"sleep_ms": 50}, {"fail_times": 1, "sleep_ms": 50}, {"crash": "exit", "fail_times": 1}]
-    jobs = [(quick.enqueue("noop", payload, max_attempts=3), payload) for payload in
-            (chance.choice(kinds) for _ in range(400))]
+    jobs = []
     statements = 4 * ["claim", "settle", "settle_succeeded"] + [
         "settle_recall", "heartbeat", "own_leases", "cursor_heads", "sleep_sign", "sleep_look", "system_id"]
-    lost = 0
-    while quick.value("SELECT count(*) FROM athena.outcomes") < len(jobs):
+    while proxy.losses < 30 or quick.value("SELECT count(*) FROM athena.outcomes") < len(jobs):
         assert worker.is_running()
-        lost += proxy.lose_answer(chance.choice(statements)).wait(0.05)
-    print(f"{lost} answers lost")
+        if proxy.losses < 30 and quick.value("SELECT count(*) FROM athena.ready") < 50:
+            payloads = [chance.choice(kinds) for _ in range(100)]
+            jobs += [(quick.enqueue("noop", payload, max_attempts=3), payload) for payload in payloads]
+        proxy.lose_answer(chance.choice(statements)).wait(0.05)
+    print(f"{proxy.losses} answers lost, {len(jobs)} jobs")
     for job, payload in jobs:
         row = quick.job(job)
         assert (row["state"], row["attempt"]) == ("succeeded", 2 if "fail_times" in payload else 1), (row, payload)
     failed = sum("fail_times" in payload for _, payload in jobs)
     assert quick.value("SELECT count(*) FROM athena.failures") == failed
-    assert lost >= 10
     assert worker.is_running()
     assert_lawful(quick)
 
@@ -156,18 +156,17 @@ def test_any_answer_any_time(quick, workers, proxy):
 def test_connections_that_end_in_a_hurry(quick, workers, proxy):
     """The last word of the server and an error come at once. That is found at the socket, and not
     because a heartbeat remains without an answer."""
-    worker = workers.start(url=proxy.url(quick), poll="200ms", heartbeat="1500ms")
-    for n in range(1, 4):
-        worker.wait_log("asleep", count=n)
-        proxy.hang_all()
-        job = quick.enqueue("noop")
-        wait_until(lambda: proxy.is_asked("claim") and proxy.is_asked("heartbeat"))
-        stop(worker.pid)
-        proxy.end_in_a_hurry()
-        resume(worker.pid)
-        for session in ("work", "pulse"):
-            worker.wait_log(f"connection_lost session={session}", count=n)
-        assert quick.wait_for_state(job, "succeeded")["attempt"] == 1
+    worker = workers.start(url=proxy.url(quick), poll="200ms", heartbeat="3s")
+    worker.wait_log("asleep")
+    proxy.hang_at(b"\0claim\0", b"\0heartbeat\0")
+    job = quick.enqueue("noop")
+    wait_until(proxy.has_hung)
+    stop(worker.pid)
+    proxy.end_in_a_hurry()
+    resume(worker.pid)
+    for session in ("work", "pulse"):
+        worker.wait_log(f"connection_lost session={session}")
+    assert quick.wait_for_state(job, "succeeded")["attempt"] == 1
     assert "no answer" not in worker.stderr()
     assert_lawful(quick)
 
@@ -177,14 +176,13 @@ def test_connections_that_fall_silent_while_they_come_up(quick, workers, proxy):
     proxy.hang_at(b"settle_recall\0", b"\0register\0")
     worker = workers.start(url=proxy.url(quick), until=None)
     wait_until(proxy.has_hung)
-    worker.wait_log("connection_failed session=work .*longer than 10 s", 30)
-    worker.wait_log("connection_lost session=pulse .*no answer", 30)
-    assert quick.wait_for_state(quick.enqueue("noop"), "succeeded", 30)["attempt"] == 1
+    worker.wait_log("connection_failed session=work .*longer than 10 s")
+    worker.wait_log("connection_lost session=pulse .*no answer")
+    assert quick.wait_for_state(quick.enqueue("noop"), "succeeded")["attempt"] == 1
     assert worker.terminate() == 0
     assert_lawful(quick)
 
 
-@pytest.mark.deadline(300)
 def test_connections_that_end_at_any_moment(quick, workers):
     """Between any two bytes, reading or writing: hundreds of sessions are terminated under load."""
     pair = [workers.start(reconnect_min="10ms", reconnect_max="20ms") for _ in range(2)]

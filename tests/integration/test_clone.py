@@ -10,7 +10,7 @@ import pytest
 
 from athena_test import Cluster, Database, kill_pid, run_program, wait_until
 from clones import (PHASES, assert_no_traces, copy_by_hand, databases, dump, events, failures, load_bytes,
-                    load_shop, messages, sessions, tools, wait_for_event, wait_for_phase)
+                    load_shop, messages, sessions, tools, wait_for_phase)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_row_inserted_by_psql_becomes_a_database(database, cluster, workers, s
     payload = json.dumps({"source": f"postgresql:///{shop.name}", "target": f"postgresql:///{target.name}"})
     run_program("psql", "-X", database.url, "-c",
                 f"INSERT INTO athena.jobs (family, payload) VALUES ('clone', '{payload}')")
-    database.wait_for_state(1, "succeeded", 60)
+    database.wait_for_state(1, "succeeded")
     copy_by_hand(cluster, shop.name, "by_hand")
     assert dump(cluster, target.name) == dump(cluster, "by_hand")
     cluster.drop_database("by_hand")
@@ -115,7 +115,7 @@ def test_key_value_strings_and_names_of_clients(database, cluster, programs, tmp
     path.write_text(json.dumps({"postgres_clients": {"the shop": shop.url}}))
     programs.spawn("athena-worker", "--family=clone", "--config", path, url=database.url)
     job = database.enqueue("clone", {"source": "the shop", "target": f"dbname='{target.name}'"})
-    database.wait_for_state(job, "succeeded", 60)
+    database.wait_for_state(job, "succeeded")
     assert target.name in databases(cluster)
 
 
@@ -333,7 +333,7 @@ def test_a_source_newer_than_pg_dump(database, cluster, programs, tmp_path, shop
     path.write_text(json.dumps({"pg": {"dump_path": str(old)}}))
     programs.spawn("athena-worker", "--family=clone", "--config", path, url=database.url)
     job = database.enqueue("clone", {"source": shop.url, "target": target.url})
-    database.wait_for_state(job, "dead", 30)
+    database.wait_for_state(job, "dead")
     (failed,) = failures(database, job)
     assert (failed["kind"], failed["code"]) == ("permanent", "source_newer_than_pg_dump")
     assert str(old) in failed["error"]
@@ -348,9 +348,9 @@ def test_a_table_that_stays_locked_is_a_retry(database, cluster, workers, shop, 
         job = database.enqueue("clone", {"source": shop.url, "target": target.url})
         wait_until(lambda: cluster.connect().execute(
             "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'athena:%' AND wait_event_type"
-            " = 'Lock'").fetchone(), 20, "it waits for the lock")
+            " = 'Lock'").fetchone(), what="it waits for the lock")
         database.query("SELECT athena.cancel(%s)", job)
-        database.wait_for_state(job, "cancelled", 15)
+        database.wait_for_state(job, "cancelled")
     assert_no_traces(cluster)
 
 
@@ -375,8 +375,8 @@ def test_a_session_that_is_ended_is_a_retry(database, cluster, workers, large, t
     workers.start("clone")
     job = database.enqueue("clone", {"source": large.url, "target": target.url})
     wait_for_phase(database, job, "dump_source")
-    wait_until(lambda: kill_sessions(cluster, whose), 20, "a session to end")
-    row = database.wait_for_state(job, "succeeded", 60)
+    wait_until(lambda: kill_sessions(cluster, whose), what="a session to end")
+    row = database.wait_for_state(job, "succeeded")
     assert row["attempt"] == 2
     (failed,) = failures(database, job)
     assert failed["kind"] == "transient"
@@ -387,8 +387,8 @@ def test_a_session_that_is_ended_is_a_retry(database, cluster, workers, large, t
 def test_the_other_end_is_named_when_one_fails(database, cluster, workers, large, target):
     workers.start("clone")
     job = database.enqueue("clone", {"source": large.url, "target": target.url}, max_attempts=1)
-    wait_until(lambda: kill_sessions(cluster, "%TO stdout%"), 20, "a session to end")
-    database.wait_for_state(job, "dead", 30)
+    wait_until(lambda: kill_sessions(cluster, "%TO stdout%"), what="a session to end")
+    database.wait_for_state(job, "dead")
     ends = {row["details"]["tool"]: row["details"] for row in events(database, job, "tool_finished")}
     assert ends["pg_dump"]["exit_status"] == 1 and not ends["pg_dump"]["stopped_by_us"]
     assert ends["pg_restore"]["signal"] == signal.SIGKILL and ends["pg_restore"]["stopped_by_us"]
@@ -404,9 +404,9 @@ def test_a_tool_that_is_killed_is_a_retry(database, cluster, workers, large, tar
     database.query("UPDATE athena.families SET backoff_base = '50 ms' WHERE name = 'clone'")
     workers.start("clone")
     job = database.enqueue("clone", {"source": large.url, "target": target.url})
-    victim = wait_until(lambda: next((pid for pid, argv in tools(cluster).items() if "pg_restore" in argv[0]), 0), 20)
+    victim = wait_until(lambda: next((pid for pid, argv in tools(cluster).items() if "pg_restore" in argv[0]), 0))
     kill_pid(victim)
-    assert database.wait_for_state(job, "succeeded", 60)["attempt"] == 2
+    assert database.wait_for_state(job, "succeeded")["attempt"] == 2
     (failed,) = failures(database, job)
     assert (failed["kind"], failed["error"]) == ("transient", "pg_restore: signal 9 (Killed)")
     assert_no_traces(cluster)
@@ -418,7 +418,7 @@ def test_cancel(database, cluster, workers, large, target, phase):
     job = database.enqueue("clone", {"source": large.url, "target": target.url})
     wait_for_phase(database, job, phase)
     database.query("SELECT athena.cancel(%s)", job)
-    database.wait_for_state(job, "cancelled", 15)
+    database.wait_for_state(job, "cancelled")
     assert target.name not in databases(cluster)
     assert_no_traces(cluster)
     assert any(row["details"]["what"] == "database" for row in events(database, job, "cleanup_done"))
@@ -432,7 +432,7 @@ def test_sigterm_hands_the_job_back(database, cluster, workers, large, target):
     assert_no_traces(cluster)
     assert database.job(job)["state"] == "ready"
     workers.start("clone")
-    assert database.wait_for_state(job, "succeeded", 60)["attempt"] == 1
+    assert database.wait_for_state(job, "succeeded")["attempt"] == 1
 
 
 class SmallDisk(Cluster):
@@ -456,7 +456,7 @@ def test_a_full_disk_is_a_retry(database, cluster, small_disk, workers):
                    " WHERE name = 'clone'")
     workers.start("clone")
     job = database.enqueue("clone", {"source": source.url, "target": small_disk.url("copy")})
-    database.wait_for_state(job, "dead", 60)
+    database.wait_for_state(job, "dead")
     source.drop()
     assert [(row["kind"], row["code"]) for row in failures(database, job)] == [
         ("transient", "disk_full")] * 2
@@ -472,9 +472,9 @@ def test_definitions_that_change_under_the_clone_are_a_retry(database, cluster, 
     workers.start("clone")
     job = database.enqueue("clone", {"source": source.url, "target": target.url})
     wait_until(lambda: sessions(cluster) and cluster.connect().execute(
-        "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY public.t%'").fetchone(), 20, "rows are dumped")
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'COPY public.t%'").fetchone(), what="rows are dumped")
     source.query("ALTER FUNCTION f() RENAME TO g")
-    assert database.wait_for_state(job, "succeeded", 60)["attempt"] == 2
+    assert database.wait_for_state(job, "succeeded")["attempt"] == 2
     (failed,) = failures(database, job)
     assert (failed["kind"], failed["code"]) == ("transient", "source_changed")
     assert "function public.g() is missing in the clone" in failed["error"]
@@ -492,10 +492,10 @@ def test_a_copy_that_differs_is_dropped(database, cluster, workers, shop, target
     wait_for_phase(database, job, "restore_target")
     staging = wait_until(lambda: next((n for n in databases(cluster) if n.startswith("athena_stg_")), None))
     spoiler = Database(cluster, staging)
-    wait_until(lambda: spoiler.value("SELECT 1 FROM pg_class WHERE relname = 't3_pkey'"), 30)
+    wait_until(lambda: spoiler.value("SELECT 1 FROM pg_class WHERE relname = 't3_pkey'"))
     spoiler.query("DELETE FROM t3 WHERE id = 15000")
     spoiler.close()
-    database.wait_for_state(job, "dead", 60)
+    database.wait_for_state(job, "dead")
     (failed,) = failures(database, job)
     assert (failed["kind"], failed["code"]) == ("permanent", "verification_failed")
     assert "rows of table public.t3 differs: source has 15000 rows" in failed["error"]
@@ -522,7 +522,7 @@ def test_leftovers_of_older_tickets_are_removed_and_others_are_not(database, clu
     other = cluster.connect(application_name=f"athena:clone:{job - 1}:{job - 7}")
     database.query("SELECT athena.resume('clone')")
     workers.start("clone")
-    database.wait_for_state(job, "succeeded", 60)
+    database.wait_for_state(job, "succeeded")
     assert {(row["details"]["what"], row["details"].get("name"), row["details"].get("pid"))
             for row in events(database, job, "cleanup_done")} == {
         ("session", None, old.info.backend_pid), ("database", older[0], None)}
@@ -540,7 +540,7 @@ def test_a_newer_ticket_is_left_alone(database, cluster, workers, shop, target):
     plant(cluster, newer)
     database.query("SELECT athena.resume('clone')")
     workers.start("clone")
-    database.wait_for_state(job, "dead", 30)
+    database.wait_for_state(job, "dead")
     assert failures(database, job)[0]["code"] == "newer_ticket"
     assert newer in databases(cluster)
     cluster.drop_database(newer)
@@ -565,7 +565,7 @@ def test_own_finished_work_is_recognised(database, cluster, workers, shop, targe
     there.close()
     database.query("SELECT athena.resume('clone')")
     workers.start("clone")
-    database.wait_for_state(job, "succeeded", 30)
+    database.wait_for_state(job, "succeeded")
     assert len(events(database, job, "already_complete")) == 1
 
 
@@ -580,7 +580,7 @@ def test_the_work_of_another_job_is_not_ones_own(database, cluster, workers, sho
     there.close()
     database.query("SELECT athena.resume('clone')")
     workers.start("clone")
-    database.wait_for_state(job, "dead", 30)
+    database.wait_for_state(job, "dead")
     assert failures(database, job)[0]["code"] == "target_exists"
 
 
@@ -625,7 +625,7 @@ def test_passwords_are_nowhere_to_be_seen(database, workers, locked_cluster, req
     worker = workers.start("clone", env={"PGOPTIONS": "-c work_mem=1MB"})
     job = database.enqueue("clone", {"source": locked_cluster.url("secret", "app", password=canary),
                                      "target": locked_cluster.url("copy", "app", password=canary)})
-    running = wait_until(lambda: len(tools(locked_cluster)) == 2 and tools(locked_cluster), 20, "both tools run")
+    running = wait_until(lambda: len(tools(locked_cluster)) == 2 and tools(locked_cluster), what="both tools run")
     for pid, argv in running.items():
         environment = open(f"/proc/{pid}/environ").read()
         assert "canary" not in "\0".join(argv) and "canary" not in environment
@@ -633,7 +633,7 @@ def test_passwords_are_nowhere_to_be_seen(database, workers, locked_cluster, req
         assert sorted(part.split("=")[0] for part in environment.split("\0") if part.startswith("PG")) == [
             "PGCONNECT_TIMEOUT", "PGPASSFILE"]
         assert f"application_name='athena:clone:{job}:{job}:" in "\0".join(argv)
-    database.wait_for_state(job, "succeeded", 60)
+    database.wait_for_state(job, "succeeded")
     told = "".join(str(row) for row in events(database, job)) + str(failures(database, job))
     assert "canary" not in told and "canary" not in worker.stderr()
 
@@ -661,7 +661,7 @@ def test_a_wrong_password_is_permanent_and_not_repeated(database, workers, locke
     job = database.enqueue("clone", {
         "source": locked_cluster.url("postgres", "app", password="canary-wrong"),
         "target": locked_cluster.url("copy", "app", password="canary-wrong")})
-    database.wait_for_state(job, "dead", 30)
+    database.wait_for_state(job, "dead")
     (failed,) = failures(database, job)
     assert (failed["kind"], failed["code"]) == ("permanent", "auth")
     assert "canary" not in failed["error"] + worker.stderr()

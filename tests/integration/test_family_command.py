@@ -6,7 +6,7 @@ import time
 import psycopg
 import pytest
 
-from athena_test import processes, wait_until
+from athena_test import PROMPT_S, processes, wait_until
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_lines_become_events_in_their_order(database, serve):
 def test_lines_are_there_while_it_runs(database, serve):
     serve({"slow": script("echo begun; exec sleep 60")})
     job = database.enqueue("slow")
-    wait_until(lambda: output(database, job) == ["begun"], 5)
+    wait_until(lambda: output(database, job) == ["begun"])
     assert database.job(job)["state"] == "running"
     database.query("SELECT athena.cancel(%s)", job)
     database.wait_for_state(job, "cancelled")
@@ -191,7 +191,7 @@ def test_long_lines_and_bytes_that_are_no_text(database, serve):
 def test_endless_output_is_cut_once_and_stops_nobody(database, serve):
     serve({"loud": script("seq 1 200000; echo the end >&2; exit 1")})
     job = database.enqueue("loud", {}, max_attempts=1)
-    database.wait_for_state(job, "dead", 30)
+    database.wait_for_state(job, "dead")
     lines = output(database, job)
     assert 5000 < len(lines) < 11000 and lines[:3] == ["1", "2", "3"]
     (cut,) = events(database, job, "output_cut")
@@ -214,18 +214,18 @@ def is_gone(pid):
 
 
 def pids(database, job, count):
-    wait_until(lambda: len(output(database, job)) == count, 5)
+    wait_until(lambda: len(output(database, job)) == count)
     return [int(text) for text in output(database, job)]
 
 
 def test_cancel_tells_the_command_and_what_it_started(database, serve):
-    serve({"slow": script("sleep 1000 & echo $!; echo $$; wait")})
+    serve({"slow": script("sleep 1000 & echo $!; echo $$; wait")}, env={"ATHENA_WORKER_CANCEL_GRACE": "60s"})
     job = database.enqueue("slow")
     started = pids(database, job, 2)
     begin = time.monotonic()
     database.query("SELECT athena.cancel(%s)", job)
-    database.wait_for_state(job, "cancelled", 5)
-    assert time.monotonic() - begin < 0.9  # before the grace time was over
+    database.wait_for_state(job, "cancelled")
+    assert time.monotonic() - begin < PROMPT_S  # before the grace time was over
     assert all(is_gone(pid) for pid in started)
     assert not database.conservation()
 
@@ -235,8 +235,8 @@ def test_who_does_not_listen_is_killed(database, serve):
     job = database.enqueue("stubborn")
     started = pids(database, job, 2)
     database.query("SELECT athena.cancel(%s)", job)
-    database.wait_for_state(job, "cancelled", 10)
-    wait_until(lambda: all(is_gone(pid) for pid in started), 2)
+    database.wait_for_state(job, "cancelled")
+    wait_until(lambda: all(is_gone(pid) for pid in started))
 
 
 def test_told_to_stop_it_has_not_succeeded(database, serve):
@@ -244,7 +244,7 @@ def test_told_to_stop_it_has_not_succeeded(database, serve):
     job = database.enqueue("polite")
     pids(database, job, 1)
     database.query("SELECT athena.cancel(%s)", job)
-    database.wait_for_state(job, "cancelled", 5)
+    database.wait_for_state(job, "cancelled")
     assert output(database, job)[1:] == ["tidied up"]
 
 
@@ -252,7 +252,7 @@ def test_a_command_with_a_timeout(database, serve):
     serve({"slow": script("echo $$; exec sleep 1000", timeout="1s")})
     job = database.enqueue("slow", {}, max_attempts=1)
     (pid,) = pids(database, job, 1)
-    database.wait_for_state(job, "dead", 10)
+    database.wait_for_state(job, "dead")
     assert failure(database, job)["kind"] == "timeout"
     assert is_gone(pid)
 
@@ -262,7 +262,7 @@ def test_nothing_survives_the_worker(database, serve):
     job = database.enqueue("slow")
     started = pids(database, job, 2)
     worker.kill()
-    wait_until(lambda: all(is_gone(pid) for pid in started), 5)
+    wait_until(lambda: all(is_gone(pid) for pid in started))
 
 
 def test_what_it_leaves_behind_holds_up_nobody(database, serve):
@@ -270,12 +270,12 @@ def test_what_it_leaves_behind_holds_up_nobody(database, serve):
     serve({"careless": script("sleep 1000 & echo $!")})
     job = database.enqueue("careless")
     begin = time.monotonic()
-    database.wait_for_state(job, "succeeded", 8)
-    assert time.monotonic() - begin < 5
+    database.wait_for_state(job, "succeeded")
+    assert time.monotonic() - begin < PROMPT_S
     (pid,) = pids(database, job, 1)
     (left,) = events(database, job, "left_behind")
     assert left["level"] == "warn"
-    wait_until(lambda: is_gone(pid), 2)
+    wait_until(lambda: is_gone(pid))
 
 
 def test_what_it_leaves_behind_is_stopped_without_a_word(database, serve):
@@ -283,7 +283,7 @@ def test_what_it_leaves_behind_is_stopped_without_a_word(database, serve):
     job = database.enqueue("careless")
     database.wait_for_state(job, "succeeded")
     (pid,) = pids(database, job, 1)
-    wait_until(lambda: is_gone(pid), 2)
+    wait_until(lambda: is_gone(pid))
     assert events(database, job, "left_behind") == []
 
 

@@ -11,7 +11,7 @@ import uuid
 import psycopg
 import pytest
 
-from athena_test import ROOT, processes, wait_until
+from athena_test import PROMPT_S, ROOT, processes, wait_until
 
 LANES = {"promote", "rescue", "deadlines", "tallies", "leaves", "prune", "registry"}
 LOCK_CLASS = 1635018855  # of the lanes' advisory locks
@@ -114,7 +114,7 @@ def test_promotion_is_not_late(database, maintain):
                    every_s=0.005)
         late.append(database.value("SELECT extract(epoch FROM clock_timestamp() - run_at)::float "
                                    "FROM athena.jobs WHERE id = %s", job))
-    assert sorted(late)[5] < 0.4 and max(late) < 1.5, late
+    assert min(late) < 0.4 and max(late) < PROMPT_S, late
 
 
 def test_a_backlog_is_promoted_without_waiting_for_the_timer(database, maintain):
@@ -144,7 +144,7 @@ def wait_for_steps(database, lane, count):
     """Waits until the lane has run so many times more; idle lanes write it down once a second."""
     before = database.value("SELECT runs FROM athena.lanes WHERE lane = %s", lane)
     wait_until(lambda: database.value("SELECT runs FROM athena.lanes WHERE lane = %s", lane)
-               >= before + count, 10 * count, f"{count} steps of {lane}")
+               >= before + count, what=f"{count} steps of {lane}")
 
 
 # --- Rescue
@@ -171,7 +171,7 @@ def test_jobs_of_a_dead_neighbour_are_rescued_at_once(database, maintain, child)
     assert database.job(job)["state"] == "running"  # while it lives
     child.kill()
     child.wait()
-    database.wait_for_state(job, "ready", 5)
+    database.wait_for_state(job, "ready")
     assert failure(database, job) == {
         "kind": "lost", "error": f"its worker died (here, pid {child.pid})", "attempt": 1}
     assert program.wait_log(rf"jobs_rescued worker={dead} count=1 reason=dead")
@@ -189,7 +189,7 @@ def test_a_dead_neighbour_is_rescued_by_who_does_not_lead(database, maintain, ch
     maintain(LANES - {"rescue"})
     child.kill()
     child.wait()
-    database.wait_for_state(job, "ready", 5)
+    database.wait_for_state(job, "ready")
 
 
 def test_another_process_of_the_same_number_is_not_the_worker(database, maintain, child):
@@ -197,7 +197,7 @@ def test_another_process_of_the_same_number_is_not_the_worker(database, maintain
     job = database.enqueue("noop")
     claim(database, impostor)
     maintain()
-    database.wait_for_state(job, "ready", 5)
+    database.wait_for_state(job, "ready")
     assert child.poll() is None
 
 
@@ -212,7 +212,7 @@ def test_in_doubt_a_worker_lives(database, maintain, child, doubt):
     dead = register(database, **identity)
     claim(database, dead)
     maintain()
-    database.wait_for_state(jobs[1], "ready", 5)
+    database.wait_for_state(jobs[1], "ready")
     wait_for_steps(database, "rescue", 2)
     assert database.job(jobs[0])["state"] == "running"
 
@@ -223,10 +223,10 @@ def test_the_silent_are_rescued_after_their_lease(database, maintain, beater):
     assert claim(database, beater.worker)[0]["job_id"] == alive
     silent = register(database)
     assert claim(database, silent)[0]["job_id"] == lost
-    program = maintain()
     begin = time.monotonic()
-    database.wait_for_state(lost, "ready", 12)
-    assert time.monotonic() - begin > 5.5
+    program = maintain()
+    database.wait_for_state(lost, "ready")
+    assert time.monotonic() - begin >= 6
     assert program.wait_log(rf"jobs_rescued worker={silent} count=1 reason=silent")
     assert failure(database, lost)["kind"] == "lost"
     assert database.job(alive)["state"] == "running"
@@ -235,16 +235,16 @@ def test_the_silent_are_rescued_after_their_lease(database, maintain, beater):
 
 
 def test_more_jobs_than_a_step_takes_are_rescued_without_pause(database, maintain, child):
-    database.query("INSERT INTO athena.jobs (family) SELECT 'noop' FROM generate_series(1, 5200)")
+    database.query("INSERT INTO athena.jobs (family) SELECT 'noop' FROM generate_series(1, 20200)")
     dead = register(database, child.pid, started(child.pid), this_boot())
-    assert len(claim(database, dead, 5200)) == 5200
+    assert len(claim(database, dead, 20200)) == 20200
     maintain()
     child.kill()
     child.wait()
-    wait_until(lambda: database.value("SELECT count(*) FROM athena.leases") == 0, 20)
+    wait_until(lambda: database.value("SELECT count(*) FROM athena.leases") == 0)
     assert not database.conservation()
     first, last = database.query("SELECT min(at), max(at) FROM athena.failures")[0].values()
-    assert (last - first).total_seconds() < 4  # six steps, a second apart, would take longer
+    assert (last - first).total_seconds() < 15  # 21 steps, a second apart, would take longer
 
 
 def stop_server(cluster):
@@ -285,7 +285,7 @@ def test_nobody_is_rescued_because_the_server_was_away(own_cluster, programs, ho
     database.query("SELECT athena.heartbeat(%s)", worker)
     wait_for_steps(database, "rescue", 3)
     assert database.job(job)["state"] == "running"
-    database.wait_for_state(job, "ready", 12)  # silent for good now
+    database.wait_for_state(job, "ready")  # silent for good now
     assert not database.conservation()
     database.close()
 
@@ -298,10 +298,10 @@ def test_another_process_takes_over(database, maintain, spawn):
     second.wait_log("registered")
     first.kill()
     for lane in ("promote", "rescue", "deadlines"):
-        second.wait_log(rf"lane_led .*lane={lane}\b", 6)
+        second.wait_log(rf"lane_led .*lane={lane}\b")
     job = database.value("INSERT INTO athena.jobs (family, run_at) "
                          "VALUES ('noop', now() + interval '100 ms') RETURNING id")
-    database.wait_for_state(job, "ready", 2)
+    database.wait_for_state(job, "ready")
 
 
 def test_two_leaders_of_every_lane_change_no_outcome(database, maintain, child):
@@ -327,7 +327,7 @@ def test_two_leaders_of_every_lane_change_no_outcome(database, maintain, child):
         again.execute("UPDATE athena.lanes SET last_by = NULL, last_at = '-infinity' WHERE visible")
         return database.value("SELECT (SELECT count(*) FROM athena.leases) = 0 AND "
                               "(SELECT count(*) FROM athena.ready) >= 10000")
-    wait_until(all_moved, 30)
+    wait_until(all_moved)
     for program in everybody:
         program.wait_log(r"lane_led .*lane=promote\b")
     overdue.end()
@@ -351,7 +351,7 @@ def test_goes_on_after_the_server_was_restarted(own_cluster, programs):
     program.wait_log(r"lane_led .*lane=promote\b", count=2)
     job = database.value("INSERT INTO athena.jobs (family, run_at) "
                          "VALUES ('noop', now() + interval '100 ms') RETURNING id")
-    database.wait_for_state(job, "ready", 5)
+    database.wait_for_state(job, "ready")
     database.close()
     assert program.terminate() == 0
 
@@ -362,7 +362,7 @@ def test_the_role_of_workers_is_enough(database, maintain):
         program = maintain(url=database.cluster.url(database.name, "just_a_worker"))
         job = database.value("INSERT INTO athena.jobs (family, run_at) "
                              "VALUES ('noop', now() + interval '100 ms') RETURNING id")
-        database.wait_for_state(job, "ready", 3)
+        database.wait_for_state(job, "ready")
         assert "failed" not in program.stderr()
         assert program.terminate() == 0
     finally:
@@ -374,7 +374,7 @@ def test_works_without_prepared_statements(database, maintain):
     maintain(env={"ATHENA_DATABASE_PREPARE": "never"})
     job = database.value("INSERT INTO athena.jobs (family, run_at) "
                          "VALUES ('noop', now() + interval '100 ms') RETURNING id")
-    database.wait_for_state(job, "ready", 3)
+    database.wait_for_state(job, "ready")
     assert database.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
                           "AND application_name = 'athena maintenance'") == 3
 
@@ -401,7 +401,7 @@ def test_a_worker_does_it_beside_its_work(database, spawn):
     program = spawn("athena-worker", "--family=noop")
     for lane in sorted(LANES):
         program.wait_log(rf"lane_led .*lane={lane}\b")
-    database.wait_for_state(job, "succeeded", 5)
+    database.wait_for_state(job, "succeeded")
     (worker,) = database.column("SELECT DISTINCT last_by FROM athena.lanes")
     assert database.query("SELECT id, kind FROM athena.workers") == [{"id": worker, "kind": "worker"}]
 
@@ -411,7 +411,7 @@ def test_a_worker_does_it_beside_its_work(database, spawn):
 def promotes_in_time(database):
     job = database.value("INSERT INTO athena.jobs (family, run_at) "
                          "VALUES ('noop', now() + interval '100 ms') RETURNING id")
-    wait_until(lambda: database.query("SELECT 1 FROM athena.ready WHERE job_id = %s", job), 1.5)
+    wait_until(lambda: database.query("SELECT 1 FROM athena.ready WHERE job_id = %s", job))
 
 
 @pytest.mark.parametrize("lane, arguments, limits", [
@@ -450,7 +450,7 @@ def test_hygiene_does_not_wait_behind_a_lock(database, maintain):
     promotes_in_time(database)
     assert database.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0
     holder.rollback()
-    program.wait_log(r"lane_recovered .*lane=registry\b", 45)
+    program.wait_log(r"lane_recovered .*lane=registry\b")
     assert program.stderr().count("lane_failed") == 1  # as long as it is the same
 
 
@@ -480,7 +480,7 @@ def test_prunes_batch_after_batch(database, maintain):
     database.query("UPDATE athena.outcomes SET finished_at = now() - interval '2 min' "
                    "WHERE job_id > (SELECT min(job_id) + 9 FROM athena.outcomes)")
     program = maintain(env={"ATHENA_RETENTION_FINISHED": "1m"})
-    program.wait_log("jobs_pruned .*count=20", count=5, deadline_s=5)
+    program.wait_log("jobs_pruned .*count=20", count=5)
     assert database.value("SELECT count(*) FROM athena.outcomes") == 10
     assert database.value("SELECT count(*) FROM athena.jobs") == 10
     assert not database.conservation()

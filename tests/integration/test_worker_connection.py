@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from athena_test import Cluster, run_program, wait_until
+from athena_test import PROMPT_S, Cluster, run_program, wait_until
 from proxy import Proxy
 from sessions import assert_lawful
 from workers import script
@@ -37,7 +37,7 @@ def test_no_server_yet(own_cluster, workers):
     assert worker.is_running()
     assert len(failures(worker)) <= 4, worker.stderr()
     own_cluster.start()
-    worker.wait_log(" registered ", 5)
+    worker.wait_log(" registered ")
     worker.wait_log(r"connected session=work")
     assert database.wait_for_state(database.enqueue("noop"), "succeeded")
     assert len(failures(worker)) <= 8, "refused and starting up, for each of two sessions"
@@ -55,7 +55,7 @@ def test_a_wrong_password_is_told_and_may_become_right(restricted_cluster, worke
     assert worker.is_running() and len(failures(worker)) <= 4
     assert "secret-new" not in worker.stderr()
     database.query("ALTER ROLE hand PASSWORD 'secret-new'")
-    worker.wait_log(" registered ", 5)
+    worker.wait_log(" registered ")
     assert database.wait_for_state(database.enqueue("noop"), "succeeded")
     assert worker.terminate() == 0
     assert_lawful(database)
@@ -94,7 +94,7 @@ def test_a_missing_schema_is_told_with_what_to_do(empty_database, workers):
     time.sleep(1)
     assert worker.is_running() and len(failures(worker)) <= 4
     run_program("athena", "migrate", url=empty_database.url)
-    worker.wait_log(" registered ", 5)
+    worker.wait_log(" registered ")
     assert empty_database.wait_for_state(empty_database.enqueue("noop"), "succeeded")
     assert worker.terminate() == 0
 
@@ -124,7 +124,7 @@ def test_every_address_of_a_host_is_tried(database, cluster, workers):
     began = time.monotonic()
     worker = workers.start(url=f"postgresql:///{database.name}?host=127.0.0.1,127.0.0.1&user=postgres"
                                f"&port={refusing.port},{proxy.port}")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < PROMPT_S
     assert failures(worker) == []
     assert database.wait_for_state(database.enqueue("noop"), "succeeded")
     assert worker.terminate() == 0
@@ -140,7 +140,7 @@ def test_registering_is_tried_again_when_it_fails(database, workers):
     worker.wait_log("not_registered .*no room")
     assert worker.is_running()
     database.query("DROP TRIGGER refuse ON athena.workers")
-    worker.wait_log(" registered ", 5)
+    worker.wait_log(" registered ")
     assert database.wait_for_state(database.enqueue("noop"), "succeeded")
 
 
@@ -157,7 +157,7 @@ def test_a_claim_that_fails_is_tried_again(database, workers):
     time.sleep(1)
     assert worker.stderr().count("claim_failed") <= 5
     database.query("DROP TRIGGER refuse ON athena.leases")
-    database.wait_for_state(job, "succeeded", 2)
+    database.wait_for_state(job, "succeeded")
     assert_lawful(database)
 
 
@@ -176,8 +176,8 @@ def test_what_cannot_be_written_waits(database, workers, tmp_path, table):
     time.sleep(2)
     assert database.value(refused) - before < 15
     database.query(f"DROP TRIGGER refuse ON athena.{table}")
-    database.wait_for_state(job, "succeeded", 2)
-    wait_until(lambda: database.column("SELECT message FROM athena.events WHERE job_id = %s", job) == ["hello"], 2)
+    database.wait_for_state(job, "succeeded")
+    wait_until(lambda: database.column("SELECT message FROM athena.events WHERE job_id = %s", job) == ["hello"])
     assert worker.terminate() == 0
     assert_lawful(database)
 

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
 """How a worker ends: SIGTERM lets what runs finish, a second signal stops it, nothing is counted."""
-import os
 import signal
 import time
 
 import pytest
 
-from athena_test import wait_until
+from athena_test import PROMPT_S, wait_until
 from sessions import assert_lawful
-from workers import is_dead, read_lines, script, wait_dead, wait_line
+from workers import is_dead, read_lines, script, wait_line
 
 
 def fill(database, count, sleep_ms=0, family="noop", **columns):
@@ -29,17 +28,17 @@ def assert_left_cleanly(database, worker):
     assert database.query("SELECT * FROM athena.workers") == []
     assert database.query("SELECT * FROM athena.sleepers") == []
     assert database.query("SELECT * FROM athena.leases") == []
-    wait_until(lambda: worker.session_pids() == [], 2, "its executors are gone")
+    wait_until(lambda: worker.session_pids() == [], what="its executors are gone")
     assert_lawful(database)
 
 
 def test_sigterm_lets_running_jobs_finish(database, workers):
     worker = workers.start(concurrency=2)
-    running = fill(database, 2, sleep_ms=1000)
+    running = fill(database, 2, sleep_ms=2000)
     wait_until(lambda: states(database) == {"running": 2})
     began = time.monotonic()
     assert worker.terminate() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < PROMPT_S
     assert [database.job(job)["state"] for job in running] == ["succeeded", "succeeded"]
     assert database.column("SELECT attempt FROM athena.outcomes") == [1, 1]
     assert_left_cleanly(database, worker)
@@ -50,13 +49,13 @@ def test_a_drained_worker_claims_no_more_and_hands_back_what_it_holds(database, 
     worker = workers.start(concurrency=1)
     for job in fill(database, 20):  # quick ones, so that it fetches ahead
         database.wait_for_state(job, "succeeded")
-    slow = database.enqueue("noop", {"sleep_ms": 1500}, priority=0)
+    slow = database.enqueue("noop", {"sleep_ms": 4000}, priority=0)
     database.wait_for_state(slow, "running")
     ahead = fill(database, 50)
-    wait_until(lambda: states(database).get("running", 0) > 10, 10, "some are fetched ahead")
+    wait_until(lambda: states(database).get("running", 0) > 10, what="some are fetched ahead")
     worker.signal(signal.SIGTERM)
     worker.wait_log(" draining ")
-    wait_until(lambda: states(database).get("running") == 1, 1, "held ones are handed back at once")
+    wait_until(lambda: states(database).get("running") == 1, what="held ones are handed back at once")
     later = fill(database, 1)
     assert worker.wait() == 0
     assert database.job(slow)["state"] == "succeeded"
@@ -81,7 +80,7 @@ def test_a_second_signal_stops_at_once(database, workers, tmp_path, number):
     began = time.monotonic()
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < PROMPT_S
     assert is_dead(pid)
     assert states(database) == {"ready": len(jobs)}
     assert attempts_of_ready(database) == [0, 0, 0]
@@ -104,7 +103,7 @@ sleep 60 & wait
     wait_until(lambda: states(database) == {"running": 2})
     began = time.monotonic()
     assert worker.terminate() == 0
-    assert 1.0 <= time.monotonic() - began < 4, "drain and grace are half a second each"
+    assert 1.0 <= time.monotonic() - began < PROMPT_S, "drain and grace are half a second each"
     assert read_lines(log) == ["started", "tidied"]
     assert states(database) == {"ready": 2}
     assert attempts_of_ready(database) == [0, 0]
@@ -133,7 +132,7 @@ def test_once_on_an_empty_queue(database, workers):
     began = time.monotonic()
     worker = workers.start("noop", "--once", poll="1h")
     assert worker.wait() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PROMPT_S
     assert_left_cleanly(database, worker)
 
 
@@ -152,7 +151,7 @@ def test_an_idle_worker_ends_at_once(database, workers):
     worker = workers.start(poll="1h")
     began = time.monotonic()
     assert worker.terminate() == 0
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < PROMPT_S
     assert_left_cleanly(database, worker)
 
 
@@ -161,7 +160,7 @@ def test_sigterm_before_there_is_a_server(programs, workers, tmp_path):
     worker.wait_log("connection_failed")
     began = time.monotonic()
     assert worker.terminate() == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < PROMPT_S
 
 
 def test_sigterm_while_the_server_is_away(own_cluster, workers):
@@ -174,8 +173,8 @@ def test_sigterm_while_the_server_is_away(own_cluster, workers):
     own_cluster.stop()
     began = time.monotonic()
     assert worker.terminate() == 0
-    assert time.monotonic() - began < 6
-    wait_until(lambda: worker.session_pids() == [], 2)
+    assert time.monotonic() - began < PROMPT_S
+    wait_until(lambda: worker.session_pids() == [])
     own_cluster.start()
     helper = workers.start(url=database.url)
     assert database.wait_for_state(job, "succeeded")["attempt"] == 2
@@ -190,7 +189,7 @@ def test_executors_are_replaced_after_so_many_attempts(database, workers):
     for _ in range(12):
         database.wait_for_state(database.enqueue("noop", {"sleep_ms": 20}), "succeeded")
         seen += [pid for pid in worker.children() if pid not in seen]
-    wait_until(lambda: len(worker.children()) == 1, 5, "the old ones have left")
+    wait_until(lambda: len(worker.children()) == 1, what="the old ones have left")
     assert len({*seen, *worker.children()}) == 3
     assert_lawful(database)
 

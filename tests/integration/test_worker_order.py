@@ -2,8 +2,6 @@
 """Which job is next, and how many at once: priorities, fairness, pauses, limits, fetching ahead."""
 import time
 
-import pytest
-
 from athena_test import wait_until
 from sessions import Worker, assert_lawful
 from workers import script
@@ -15,9 +13,9 @@ def insert(database, count, family="noop", payload="{}", priority=5):
                            " FROM generate_series(1, %s) RETURNING id", family, payload, priority, count)
 
 
-def wait_done(database, count, deadline_s=20):
-    wait_until(lambda: database.value("SELECT count(*) FROM athena.outcomes") >= count, deadline_s,
-               f"{count} jobs have ended")
+def wait_done(database, count):
+    wait_until(lambda: database.value("SELECT count(*) FROM athena.outcomes") >= count,
+               what=f"{count} jobs have ended")
 
 
 def started(database):
@@ -55,7 +53,7 @@ def test_by_priority_then_by_age(database, workers, tmp_path):
 def test_priority_0_overtakes_what_was_fetched_ahead(database, workers):
     workers.start(concurrency=1)
     learn_quickness(database)
-    insert(database, 5000, payload='{"sleep_ms": 1}')
+    insert(database, 20000, payload='{"sleep_ms": 1}')
     wait_until(lambda: database.value("SELECT count(*) FROM athena.outcomes") > 100)
     urgent = database.enqueue("noop", priority=0)
     database.wait_for_state(urgent, "succeeded")
@@ -68,7 +66,7 @@ def test_a_steady_stream_of_priority_0_starves_nobody(database, workers):
     workers.start(concurrency=1)
     database.query("SELECT athena.pause('noop')")
     last, middle = database.enqueue("noop", priority=9), database.enqueue("noop", priority=4)
-    insert(database, 2000, payload='{"sleep_ms": 5}', priority=0)
+    insert(database, 6000, payload='{"sleep_ms": 5}', priority=0)
     database.query("SELECT athena.resume('noop')")
     for job in (last, middle):
         database.wait_for_state(job, "succeeded")
@@ -80,13 +78,11 @@ def test_families_of_one_worker_have_their_own_slots(database, workers):
     """A crowd of one family delays nothing of the other."""
     one = {"run": "noop", "concurrency": 1}
     workers.start("first,second", families={"first": one, "second": one})
-    insert(database, 500, "first", '{"sleep_ms": 20}')
-    since = time.time()
+    insert(database, 3000, "first", '{"sleep_ms": 20}')
     jobs = insert(database, 20, "second", '{"sleep_ms": 20}')
     for job in jobs:
         database.wait_for_state(job, "succeeded")
-    assert time.time() - since < 4
-    assert database.value("SELECT count(*) FROM athena.outcomes WHERE family = 'first'") > 5
+    wait_until(lambda: database.value("SELECT count(*) FROM athena.outcomes WHERE family = 'first'") > 5)
     assert database.value("SELECT count(*) FROM athena.ready WHERE family = 'first'") > 100
     database.query("SELECT athena.pause('first')")
 
@@ -121,11 +117,10 @@ def test_what_is_fetched_ahead_is_bounded_by_time(database, workers):
     most = 0
     while database.value("SELECT count(*) FROM athena.outcomes") < 150:
         most = max(most, running(database))
-    assert 5 < most <= 30, most
+    assert 1 < most <= 30, most
     assert_lawful(database)
 
 
-@pytest.mark.deadline(60)
 def test_what_waits_behind_a_long_job_goes_back_after_10_s(database, workers):
     """Fetched ahead while jobs were quick; then one is not. Others get the rest, uncounted, and the
     worker does not fetch them again while its slot is busy."""
@@ -134,11 +129,11 @@ def test_what_waits_behind_a_long_job_goes_back_after_10_s(database, workers):
     slow = database.enqueue("noop", {"sleep_ms": 60000}, priority=0)
     database.wait_for_state(slow, "running")
     crowd = insert(database, 100)
-    wait_until(lambda: running(database) > 10, 5, "some are fetched ahead")
+    wait_until(lambda: running(database) > 10, what="some are fetched ahead")
     held = running(database) - 1
-    since = time.monotonic()
-    wait_until(lambda: running(database) == 1, 15, "they are handed back")
-    assert 9 < time.monotonic() - since < 12
+    claimed = database.value("SELECT max(claimed_at) FROM athena.leases")
+    wait_until(lambda: running(database) == 1, what="they are handed back")
+    assert database.value("SELECT extract(epoch FROM clock_timestamp() - %s)::float", claimed) > 9
     last = database.value("SELECT last_value FROM athena.tickets")
     assert last >= held + len(crowd)
     assert database.column("SELECT DISTINCT attempt FROM athena.ready") == [0]
@@ -158,13 +153,15 @@ def test_what_waits_behind_a_long_job_goes_back_after_10_s(database, workers):
 def test_pause_hands_back_what_is_held_and_leaves_what_runs(database, workers):
     workers.start(concurrency=1, poll="1h")
     learn_quickness(database)
-    slow = database.enqueue("noop", {"sleep_ms": 1500}, priority=0)
+    slow = database.enqueue("noop", {"sleep_ms": 60000}, priority=0)
     database.wait_for_state(slow, "running")
     crowd = insert(database, 50)
     wait_until(lambda: running(database) > 10)
     database.query("SELECT athena.pause('noop')")
-    wait_until(lambda: running(database) == 1, 1, "at once")
-    database.wait_for_state(slow, "succeeded")
+    wait_until(lambda: running(database) == 1, what="the others are handed back")
+    assert database.job(slow)["state"] == "running"
+    database.query("SELECT athena.cancel(%s)", slow)
+    database.wait_for_state(slow, "cancelled")
     time.sleep(0.5)
     assert running(database) == 0
     assert database.column("SELECT attempt FROM athena.ready") == [0] * len(crowd)
@@ -176,15 +173,17 @@ def test_pause_hands_back_what_is_held_and_leaves_what_runs(database, workers):
 def test_pause_without_a_notification_comes_with_a_heartbeat(database, workers):
     workers.start(concurrency=1)
     learn_quickness(database)
-    slow = database.enqueue("noop", {"sleep_ms": 3000}, priority=0)
+    slow = database.enqueue("noop", {"sleep_ms": 60000}, priority=0)
     database.wait_for_state(slow, "running")
     insert(database, 50)
     wait_until(lambda: running(database) > 10)
     quiet = database.connect()
     quiet.execute("SET athena.notify = off")
     quiet.execute("SELECT athena.pause('noop')")
-    wait_until(lambda: running(database) == 1, 2)
+    wait_until(lambda: running(database) == 1)
     assert_lawful(database)
+    database.query("SELECT athena.cancel(%s)", slow)
+    database.wait_for_state(slow, "cancelled")
 
 
 def test_a_worker_that_starts_under_a_pause_waits(database, workers):
@@ -194,7 +193,7 @@ def test_a_worker_that_starts_under_a_pause_waits(database, workers):
     worker.wait_log("asleep")
     assert database.job(job)["state"] == "ready"
     database.query("SELECT athena.resume('noop')")
-    database.wait_for_state(job, "succeeded", 2)
+    database.wait_for_state(job, "succeeded")
 
 
 # --- Limits
@@ -232,7 +231,7 @@ def test_a_limited_family_takes_turns_without_the_poll(database, workers):
     for _ in range(2):
         workers.start(poll="1h", concurrency=1)
     insert(database, 60, payload='{"sleep_ms": 10}')
-    wait_done(database, 60, 15)
+    wait_done(database, 60)
     assert_lawful(database)
 
 
@@ -277,6 +276,6 @@ def test_the_shortest_lease_works_with_default_settings(database, workers):
     workers.start(heartbeat="5s", fence_margin="5s")
     jobs = [database.enqueue("noop", {"sleep_ms": 7500}) for _ in range(2)]
     for job in jobs:
-        assert database.wait_for_state(job, "succeeded", 15)["attempt"] == 1
+        assert database.wait_for_state(job, "succeeded")["attempt"] == 1
     assert database.query("SELECT * FROM athena.failures") == []
     assert_lawful(database)

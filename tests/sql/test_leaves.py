@@ -10,7 +10,7 @@ import time
 import psycopg
 import pytest
 
-from athena_test import wait_until
+from athena_test import PROMPT_S, wait_until
 from sessions import Background, Worker, assert_lawful, depth, place, small_leaves, somebody
 
 LEADER = somebody()
@@ -147,7 +147,7 @@ def test_5_2_a_dump_delays_leaves_and_nothing_else(database, worker, dump):
     skip_to(database, 25)
     started = time.monotonic()
     assert lane(database, "leaves") == 0
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT_S
     assert lows(database) == [0, 10, 20, 30]
     finish(database, worker, 3)
     dump.execute("ROLLBACK")
@@ -359,7 +359,7 @@ def test_5_4_an_open_producer_on_the_leaf_itself_only_delays(database, worker, p
     skip_to(database, 10)
     started = time.monotonic()
     assert prune(database) == 0
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT_S
     producer.execute("COMMIT")
     assert prune(database) == 4
     assert_lawful(database)
@@ -446,7 +446,7 @@ def test_5_3_a_dump_delays_pruning_and_nothing_else(database, worker, dump):
     skip_to(database, 10)
     started = time.monotonic()
     assert prune(database) == 0
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT_S
     finish(database, worker, 1)
     dump.execute("ROLLBACK")
     assert prune(database) == 9
@@ -481,8 +481,7 @@ def test_5_3_a_waiting_lock_request_stops_no_producer(database, worker, dump, la
     database.query("UPDATE athena.outcomes SET finished_at = now() - interval '1 d'")
     skip_to(database, 15)
     other, took, attempts = database.connect(), [], 0
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
+    while attempts <= 5 or len(took) <= 20:
         attempt = Background(database, other, "SELECT athena.run_lane(%s, %s, '{\"finished\": \"1 h\"}')",
                              lane_name, LEADER)
         while not attempt.is_done():
@@ -492,8 +491,7 @@ def test_5_3_a_waiting_lock_request_stops_no_producer(database, worker, dump, la
             took.append(time.monotonic() - started)
         assert attempt.value() == 0
         attempts += 1
-    assert attempts > 5 and len(took) > 20
-    assert max(took) < 0.5, max(took)  # 20 ms of waiting, and a busy machine
+    assert max(took) < PROMPT_S, max(took)  # 20 ms of waiting, and a busy machine
     assert_lawful(database)
 
 
@@ -532,7 +530,7 @@ def test_an_empty_pair_stays_while_a_producer_is_open(database, producer):
     skip_to(database, 25)
     started = time.monotonic()
     assert prune(database) == 0
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT_S
     assert lows(database) == [0, 10, 20, 30]
     producer.execute("ROLLBACK")
     assert [prune(database) for _ in range(3)] == [1, 1, 0]

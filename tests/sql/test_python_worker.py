@@ -52,7 +52,7 @@ def test_two_hundred_jobs(database, start):
         database.query("SELECT athena.run_lane('promote', %s)", leader)
         return database.value("SELECT count(*) FROM athena.outcomes") == 200
 
-    wait_until(is_done, 60)
+    wait_until(is_done)
     states = {row["state"]: row["n"] for row in database.query("SELECT state::text, count(*) AS n FROM athena.outcomes GROUP BY 1")}
     assert states == {"succeeded": 120 - len(cancelled), "dead": 80, "cancelled": len(cancelled)}
     assert {row["error"]: row["n"] for row in database.query(

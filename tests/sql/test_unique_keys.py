@@ -88,7 +88,7 @@ def test_7_1_the_wait_ends_after_5_s(database):
     first.execute("BEGIN")
     first.execute(KEYED)
     with pytest.raises(psycopg.errors.LockNotAvailable):
-        Background(database, second, KEYED).result(7)
+        Background(database, second, KEYED).result()
     assert second.execute("SHOW lock_timeout").fetchone() == {"lock_timeout": "0"}
     first.execute("COMMIT")
     assert_lawful(database)

@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from athena_test import ROOT, processes, wait_until
+from athena_test import DEADLINE_S, ROOT, processes, wait_until
 
 PHASES = ["validate_source", "prepare_target", "resolve_tools", "dump_source", "restore_target",
           "verify_target", "complete"]
@@ -76,7 +76,7 @@ def traces(*clusters):
     return left
 
 
-def assert_no_traces(*clusters, deadline_s=10.0):
+def assert_no_traces(*clusters, deadline_s=DEADLINE_S):
     """Nothing is left; sessions of what was killed are granted the 2 s that they take to notice."""
     wait_until(lambda: not traces(*clusters), deadline_s, f"no traces, but {traces(*clusters)}")
 
@@ -96,7 +96,7 @@ def failures(database, job):
                           " WHERE job_id = %s ORDER BY at", job)
 
 
-def wait_for_event(database, job, kind, deadline_s=30.0, **columns):
+def wait_for_event(database, job, kind, deadline_s=DEADLINE_S, **columns):
     """Waits for an event of this kind whose columns have these values."""
     def found():
         for row in events(database, job, kind):
@@ -106,5 +106,5 @@ def wait_for_event(database, job, kind, deadline_s=30.0, **columns):
     return wait_until(found, deadline_s, f"event {kind} {columns} of job {job}")
 
 
-def wait_for_phase(database, job, phase, attempt=1, deadline_s=30.0):
+def wait_for_phase(database, job, phase, attempt=1, deadline_s=DEADLINE_S):
     return wait_for_event(database, job, "phase_started", deadline_s, phase=phase, attempt=attempt)

@@ -5,7 +5,7 @@ import re
 import socket
 import time
 
-TIMEOUT_S = 10
+TIMEOUT_S = 60
 
 
 class Reply:

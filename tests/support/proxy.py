@@ -28,13 +28,15 @@ class Counter:
 class Proxy:
     """Passes bytes on, on a Unix socket in a folder of its own, or on a port of 127.0.0.1.
 
-    `cluster` may be changed later: connections made from then on go there.
+    `cluster` may be changed later: connections made from then on go there. `losses` are the answers
+    that were lost.
     """
 
     def __init__(self, cluster, tcp=False):
         self.cluster = cluster
         self._pattern = None
         self._lost = threading.Event()
+        self.losses = 0
         self._hangs_at = []
         self._ended = threading.Event()
         self._open = set()
@@ -62,8 +64,8 @@ class Proxy:
         return self._lost
 
     def hang_at(self, *messages):
-        """Connections on which one of these is sent stay open, and nothing more goes through them, once
-        for each: a statement's name before a NUL prepares it, between two NULs executes it."""
+        """Connections on which one of these is sent stay open, and it is not read, nor anything after it;
+        once for each. A statement's name before a NUL prepares it, between two NULs executes it."""
         self._hangs_at = list(messages)
 
     def has_hung(self):
@@ -78,11 +80,6 @@ class Proxy:
     def hang_all(self):
         """Connections stay open, and nothing more goes through them."""
         self._hung |= self._open
-
-    def is_asked(self, statement):
-        """A hung connection was sent this prepared statement, which nobody has read."""
-        clients = select.select([client for client, _ in list(self._hung)], [], [], 0)[0]
-        return any(b"\0" + statement.encode() + b"\0" in client.recv(65536, socket.MSG_PEEK) for client in clients)
 
     def end_in_a_hurry(self):
         """Ends hung connections as a server that is told to stop: with a last word, and without reading
@@ -118,8 +115,8 @@ class Proxy:
 
     def _is_to_hang(self, data):
         found = [message for message in self._hangs_at if message in data]
-        if found:
-            self._hangs_at.remove(found[0])
+        for message in found:
+            self._hangs_at.remove(message)
         return bool(found)
 
     def _pass_on(self, client, server):
@@ -135,13 +132,13 @@ class Proxy:
                 for end in select.select([client, server], [], [], 0.05)[0]:
                     if (client, server) in self._hung:
                         break
+                    if end is client and self._is_to_hang(client.recv(65536, socket.MSG_PEEK)):
+                        self._hung.add((client, server))
+                        break
                     data = end.recv(65536)
                     if not data:
                         return
                     if end is client:
-                        if self._is_to_hang(data):
-                            self._hung.add((client, server))
-                            break
                         # Only Bind messages hold a statement's name between two NULs.
                         if self._pattern and self._pattern in data and b"B" in data:
                             self._pattern = None
@@ -162,4 +159,5 @@ class Proxy:
             server.close()
             self._open.discard((client, server))
             if swallows:
+                self.losses += 1
                 self._lost.set()

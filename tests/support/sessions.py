@@ -4,7 +4,7 @@ import re
 import threading
 import uuid
 
-from athena_test import ROOT, wait_until
+from athena_test import DEADLINE_S, ROOT, wait_until
 
 
 def queue_options():
@@ -48,7 +48,7 @@ class Background:
     def is_done(self):
         return not self._thread.is_alive()
 
-    def wait_blocked(self, deadline_s=10.0):
+    def wait_blocked(self, deadline_s=DEADLINE_S):
         """Waits until the server says that the statement waits for a lock."""
         wait_until(lambda: self.is_done() or self._database.value(
             "SELECT cardinality(pg_blocking_pids(%s)) > 0", self._pid), deadline_s,
@@ -56,7 +56,7 @@ class Background:
         assert not self.is_done(), f"did not wait: {self._sql}: {self._error or self._rows}"
         return self
 
-    def result(self, deadline_s=10.0):
+    def result(self, deadline_s=DEADLINE_S):
         """Its rows, or its error raised."""
         self._thread.join(deadline_s)
         assert self.is_done(), f"still waits after {deadline_s} s: {self._sql}"
@@ -64,7 +64,7 @@ class Background:
             raise self._error
         return self._rows
 
-    def value(self, deadline_s=10.0):
+    def value(self, deadline_s=DEADLINE_S):
         (row,) = self.result(deadline_s)
         (value,) = row.values()
         return value

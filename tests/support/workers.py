@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from athena_test import processes, wait_until
+from athena_test import DEADLINE_S, processes, wait_until
 
 # What waits in production is short here. The lease of a family is 6 s at least, so a fence falls
 # 5 s after the last heartbeat.
@@ -53,7 +53,7 @@ def read_lines(path):
     return pathlib.Path(path).read_text().splitlines() if pathlib.Path(path).exists() else []
 
 
-def wait_line(path, pattern, deadline_s=10.0):
+def wait_line(path, pattern, deadline_s=DEADLINE_S):
     """Waits until a line of the file matches from its beginning; returns the match."""
     def found():
         matches = [re.match(pattern, line) for line in read_lines(path)]
@@ -61,7 +61,7 @@ def wait_line(path, pattern, deadline_s=10.0):
     return wait_until(found, deadline_s, f"{pattern!r} in {path}")
 
 
-def settled(worker, job, deadline_s=10.0, count=1):
+def settled(worker, job, deadline_s=DEADLINE_S, count=1):
     """Waits for the worker's line about the job's end; its fields as a dict."""
     line = worker.wait_log(rf"job_settled job={job} .*", deadline_s, count)[0]
     return dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', line))
@@ -93,7 +93,7 @@ def is_dead(*pids):
     return not set(pids) & set(processes())
 
 
-def wait_dead(*pids, deadline_s=10.0):
+def wait_dead(*pids, deadline_s=DEADLINE_S):
     """Waits until none of them lives; returns when that was, by time.monotonic()."""
     wait_until(lambda: is_dead(*pids), deadline_s, f"{pids} are dead", every_s=0.005)
     return time.monotonic()
@@ -105,7 +105,7 @@ def stop(*pids):
         os.kill(pid, signal.SIGSTOP)
     for pid in pids:
         wait_until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZ",
-                   5, f"{pid} has stopped")
+                   what=f"{pid} has stopped")
 
 
 def resume(*pids):

@@ -146,7 +146,7 @@ def test_what_a_killed_worker_had_fetched_ahead_is_done_by_another(short, worker
     wait_until(lambda: short.value("SELECT count(*) FROM athena.leases") > 20)
     worker.kill()
     workers.start(concurrency=8)
-    wait_until(lambda: short.value(outcomes, 1) == 332, 60)
+    wait_until(lambda: short.value(outcomes, 1) == 332)
     assert short.value(outcomes, 2) > 10
     assert short.column("SELECT DISTINCT state::text FROM athena.outcomes") == ["succeeded"]
     assert_lawful(short)

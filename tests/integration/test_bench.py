@@ -78,7 +78,7 @@ def ticks(said):
 def test_adapter_keeps_its_contract(adapter, said, ticks, empty_database):
     process = adapter(PRODUCER_MODE="fixed", PRODUCER_RATE=200, PRODUCER_BATCH_MAX=50, PRODUCER_BATCH_MS=20,
                       WORKER_COUNT=2, JOB_PAYLOAD_BYTES=100, JOB_WORK_MS=0, SAMPLE_EVERY_S=0.5)
-    wait_until(lambda: sum(values["completion_rate"] > 0 for values in ticks().values()) >= 2, 60)
+    wait_until(lambda: sum(values["completion_rate"] > 0 for values in ticks().values()) >= 2)
     process.terminate()
     assert process.wait(PATIENCE_S) == 0
     descriptor, *samples = said()
@@ -106,7 +106,7 @@ def test_adapter_fills_up_to_a_depth(adapter, ticks, database):
     database.query("SELECT athena.pause('noop')")
     adapter(DATABASE_URL=database.url, PRODUCER_MODE="depth-target", TARGET_DEPTH=130, PRODUCER_BATCH_MAX=50,
             WORKER_COUNT=1, SAMPLE_EVERY_S=0.5)
-    wait_until(lambda: [values["queue_depth"] for values in ticks().values()][-2:] == [130, 130], 60)
+    wait_until(lambda: [values["queue_depth"] for values in ticks().values()][-2:] == [130, 130])
     assert database.value("SELECT count(*) FROM athena.jobs") == 130
 
 
@@ -126,7 +126,7 @@ def test_adapter_ends_with_2_for_nonsense_and_1_for_a_lost_database(own_cluster,
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr == "athena-bench: WORKER_COUNT must be a whole number from 1 to 1000, not 'none'\n"
     lost = adapter(DATABASE_URL=own_cluster.create_database("lost").url, SAMPLE_EVERY_S=0.5)
-    wait_until(ticks, 60)
+    wait_until(ticks)
     own_cluster.stop("immediate")
     assert lost.wait(PATIENCE_S) == 1
     assert (tmp_path / "stderr").read_text().splitlines()[-1].startswith("athena-bench: ")

@@ -12,7 +12,7 @@ from sessions import assert_lawful
 from workers import is_dead, read_lines, resume, script, settled, stop, wait_dead, wait_line
 
 LEASE_S = 8
-FENCE_S = 5
+FENCE_S = 6
 MARGIN = {"fence_margin": f"{LEASE_S - FENCE_S}s"}
 
 
@@ -106,7 +106,7 @@ def test_those_behind_a_crashed_attempt_have_not_started(short, workers):
 def test_kill_of_a_worker_kills_executors_commands_and_grandchildren_at_once(short, workers, tmp_path):
     log = tmp_path / "log"
     short.query("UPDATE athena.families SET lease = '5 min' WHERE name = 'noop'")
-    families = {"own": {"run": "command", "command": nested(tmp_path, log), "lease": "5min"}}
+    families = {"own": {"run": "command", "command": nested(tmp_path, log), "lease": "5m"}}
     worker = workers.start("noop,own", families=families)
     job, own = short.enqueue("noop", {"sleep_ms": 60000}), short.enqueue("own")
     pids = pids_in(log)
@@ -136,17 +136,18 @@ def test_what_a_killed_worker_had_fetched_ahead_is_done_by_another(short, worker
     worker = workers.start(concurrency=2)
     insert = ("INSERT INTO athena.jobs (family, payload)"
               " SELECT 'noop', %s::jsonb FROM generate_series(1, %s)")
-    short.query(insert, "{}", 30)
+    short.query(insert, "{}", 1000)
     outcomes = "SELECT count(*) FROM athena.outcomes WHERE attempt >= %s"
-    wait_until(lambda: short.value(outcomes, 1) == 30)
+    wait_until(lambda: short.value(outcomes, 1) == 1000)
     short.query("SELECT athena.pause('noop')")
-    short.query(insert, '{"sleep_ms": 3000}', 2)
+    short.query(insert, '{"sleep_ms": 60000}', 2)
     short.query(insert, "{}", 300)
     short.query("SELECT athena.resume('noop')")
     wait_until(lambda: short.value("SELECT count(*) FROM athena.leases") > 20)
     worker.kill()
+    short.query("UPDATE athena.jobs SET payload = '{}'")
     workers.start(concurrency=8)
-    wait_until(lambda: short.value(outcomes, 1) == 332)
+    wait_until(lambda: short.value(outcomes, 1) == 1302)
     assert short.value(outcomes, 2) > 10
     assert short.column("SELECT DISTINCT state::text FROM athena.outcomes") == ["succeeded"]
     assert_lawful(short)

@@ -107,7 +107,7 @@ def test_away_for_longer_than_the_fence(server, away, workers, tmp_path, how):
     settled as it ended."""
     command, log = beats(tmp_path)
     families = {"own": {"run": "command", "command": command, "lease": "8s", "max_attempts": 1}}
-    worker = workers.start("noop,own", url=away.url, families=families, fence_margin="3s")
+    worker = workers.start("noop,own", url=away.url, families=families, fence_margin="2s")
     job, own, short = (away.enqueue("noop", {"sleep_ms": 60000}), away.enqueue("own"),
                        away.enqueue("noop", {"sleep_ms": 2500}))
     wait_until(lambda: away.value("SELECT count(*) FROM athena.leases") == 3)
@@ -118,7 +118,7 @@ def test_away_for_longer_than_the_fence(server, away, workers, tmp_path, how):
         fenced_s = time.time() - began
         time.sleep(max(0, began + 8.5 - time.time()))
     away.query("UPDATE athena.jobs SET payload = '{}' WHERE id = %s", job)
-    # 5 s after the last heartbeat, which was sent at most 300 ms before, or a second where it met the
+    # 6 s after the last heartbeat, which was sent at most 300 ms before, or a second where it met the
     # end of the server.
     assert 3 < fenced_s < 8, fenced_s
     assert float(read_lines(log)[-1]) < began + 8

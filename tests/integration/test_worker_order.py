@@ -23,10 +23,13 @@ def started(database):
     return database.column("SELECT job_id FROM athena.outcomes ORDER BY started_at, ticket")
 
 
-def learn_quickness(database, count=30):
+LEARNT = 500
+
+
+def learn_quickness(database):
     """The worker sees that these jobs take no time, and begins to fetch ahead."""
-    insert(database, count)
-    wait_done(database, count)
+    insert(database, LEARNT)
+    wait_done(database, LEARNT)
 
 
 def running(database):
@@ -54,7 +57,7 @@ def test_priority_0_overtakes_what_was_fetched_ahead(database, workers):
     workers.start(concurrency=1)
     learn_quickness(database)
     insert(database, 20000, payload='{"sleep_ms": 1}')
-    wait_until(lambda: database.value("SELECT count(*) FROM athena.outcomes") > 100)
+    wait_done(database, LEARNT + 100)
     urgent = database.enqueue("noop", priority=0)
     database.wait_for_state(urgent, "succeeded")
     assert database.value("SELECT count(*) FROM athena.ready") > 0, "the crowd was still there"
@@ -166,7 +169,7 @@ def test_pause_hands_back_what_is_held_and_leaves_what_runs(database, workers):
     assert running(database) == 0
     assert database.column("SELECT attempt FROM athena.ready") == [0] * len(crowd)
     database.query("SELECT athena.resume('noop')")
-    wait_done(database, 31 + len(crowd))
+    wait_done(database, LEARNT + 1 + len(crowd))
     assert_lawful(database)
 
 

@@ -26,8 +26,8 @@ FAULT_BUILD = ROOT / os.environ.get("ATHENA_FAULT_BUILD", f"{BUILD.name}-fault")
 
 
 def patience():
-    """How many times longer everything takes here than on an idle machine, from 1 to 10."""
-    return min(10.0, max(1.0, os.getloadavg()[0] / os.cpu_count()))
+    """How many times longer everything takes here than on an idle machine, from 1 to 4."""
+    return min(4.0, max(1.0, os.getloadavg()[0] / os.cpu_count()))
 
 
 # How long is waited for what happens in a moment. Nothing waits longer than it has to, so a deadline

@@ -137,7 +137,7 @@ def test_depth_is_exact_after_every_kind_of_load(database, workers):
     enqueue_many(database, 40, run_at="now() + interval '300 ms'")
     enqueue_many(database, 70, run_at="now() + interval '1 h'")
     enqueue_many(database, 20, priority="9", unique_key="'key'")
-    running = [database.enqueue("noop", {"sleep_ms": 60000}) for _ in range(2)]
+    running = [database.enqueue("noop", {"sleep_ms": 600000}) for _ in range(2)]
     for job in running:
         database.wait_for_state(job, "running")
     database.query("SELECT athena.pause('clone')")

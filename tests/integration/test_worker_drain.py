@@ -7,7 +7,7 @@ import pytest
 
 from athena_test import PROMPT_S, wait_until
 from sessions import assert_lawful
-from workers import is_dead, read_lines, script, wait_line
+from workers import fetch_behind, is_dead, read_lines, script, wait_line
 
 
 def fill(database, count, sleep_ms=0, family="noop", **columns):
@@ -47,12 +47,7 @@ def test_sigterm_lets_running_jobs_finish(database, workers):
 def test_a_drained_worker_claims_no_more_and_hands_back_what_it_holds(database, workers):
     """Jobs that were fetched ahead go back at once, unrun and uncounted, while others still run."""
     worker = workers.start(concurrency=1)
-    for job in fill(database, 20):  # quick ones, so that it fetches ahead
-        database.wait_for_state(job, "succeeded")
-    slow = database.enqueue("noop", {"sleep_ms": 4000}, priority=0)
-    database.wait_for_state(slow, "running")
-    ahead = fill(database, 50)
-    wait_until(lambda: states(database).get("running", 0) > 10, what="some are fetched ahead")
+    slow, ahead = fetch_behind(database, sleep_ms=4000)
     worker.signal(signal.SIGTERM)
     worker.wait_log(" draining ")
     wait_until(lambda: states(database).get("running") == 1, what="held ones are handed back at once")

@@ -4,7 +4,7 @@ import time
 
 from athena_test import wait_until
 from sessions import Worker, assert_lawful
-from workers import script
+from workers import fetch_behind, script
 
 
 def insert(database, count, family="noop", payload="{}", priority=5):
@@ -128,11 +128,7 @@ def test_what_waits_behind_a_long_job_goes_back_after_10_s(database, workers):
     """Fetched ahead while jobs were quick; then one is not. Others get the rest, uncounted, and the
     worker does not fetch them again while its slot is busy."""
     workers.start(concurrency=1, drain="0s")
-    learn_quickness(database)
-    slow = database.enqueue("noop", {"sleep_ms": 60000}, priority=0)
-    database.wait_for_state(slow, "running")
-    crowd = insert(database, 100)
-    wait_until(lambda: running(database) > 10, what="some are fetched ahead")
+    _slow, crowd = fetch_behind(database, 100)
     held = running(database) - 1
     claimed = database.value("SELECT max(claimed_at) FROM athena.leases")
     wait_until(lambda: running(database) == 1, what="they are handed back")
@@ -155,11 +151,7 @@ def test_what_waits_behind_a_long_job_goes_back_after_10_s(database, workers):
 
 def test_pause_hands_back_what_is_held_and_leaves_what_runs(database, workers):
     workers.start(concurrency=1, poll="1h")
-    learn_quickness(database)
-    slow = database.enqueue("noop", {"sleep_ms": 60000}, priority=0)
-    database.wait_for_state(slow, "running")
-    crowd = insert(database, 50)
-    wait_until(lambda: running(database) > 10)
+    slow, crowd = fetch_behind(database)
     database.query("SELECT athena.pause('noop')")
     wait_until(lambda: running(database) == 1, what="the others are handed back")
     assert database.job(slow)["state"] == "running"
@@ -169,17 +161,14 @@ def test_pause_hands_back_what_is_held_and_leaves_what_runs(database, workers):
     assert running(database) == 0
     assert database.column("SELECT attempt FROM athena.ready") == [0] * len(crowd)
     database.query("SELECT athena.resume('noop')")
-    wait_done(database, LEARNT + 1 + len(crowd))
+    for job in crowd:
+        database.wait_for_state(job, "succeeded")
     assert_lawful(database)
 
 
 def test_pause_without_a_notification_comes_with_a_heartbeat(database, workers):
     workers.start(concurrency=1)
-    learn_quickness(database)
-    slow = database.enqueue("noop", {"sleep_ms": 60000}, priority=0)
-    database.wait_for_state(slow, "running")
-    insert(database, 50)
-    wait_until(lambda: running(database) > 10)
+    slow, _crowd = fetch_behind(database)
     quiet = database.connect()
     quiet.execute("SET athena.notify = off")
     quiet.execute("SELECT athena.pause('noop')")

@@ -89,6 +89,26 @@ def begin(database, worker, payload, **columns):
     return job
 
 
+def fetch_behind(database, count=50, sleep_ms=60000):
+    """A long job in the only slot of a worker, and quick ones that it has fetched behind it: (long, quick).
+    It does so within a quarter of a second of the long one, after quick ones; so more than one try may
+    be needed."""
+    leases = "SELECT count(*) FROM athena.leases"
+    insert = "INSERT INTO athena.jobs (family) SELECT 'noop' FROM generate_series(1, %s) RETURNING id"
+    for _ in range(20):
+        database.column(insert, 500)
+        wait_until(lambda: database.query("SELECT 1 FROM athena.ready UNION ALL SELECT 1 FROM athena.leases") == [])
+        long = database.enqueue("noop", {"sleep_ms": sleep_ms}, priority=0)
+        database.wait_for_state(long, "running")
+        quick = database.column(insert, count)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            if database.value(leases) > 5:
+                return long, quick
+        database.query("SELECT athena.cancel(%s)", long)
+    raise AssertionError("nothing is ever fetched ahead")
+
+
 def is_dead(*pids):
     return not set(pids) & set(processes())
 

@@ -44,6 +44,20 @@ void buf_char(struct buf *buf, char c)
 	buf_add(buf, &c, 1);
 }
 
+void buf_i64(struct buf *buf, int64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+	uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+
+	do
+		digits[--at] = (char)('0' + left % 10);
+	while ((left /= 10) > 0);
+	if (number < 0)
+		buf_char(buf, '-');
+	buf_add(buf, digits + at, sizeof(digits) - at);
+}
+
 void buf_printf(struct buf *buf, const char *fmt, ...)
 {
 	va_list ap;

@@ -11,6 +11,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -23,6 +24,7 @@ struct buf {
 void buf_add(struct buf *buf, const void *bytes, size_t length);
 void buf_text(struct buf *buf, const char *text);
 void buf_char(struct buf *buf, char c);
+void buf_i64(struct buf *buf, int64_t number); /* in decimal */
 void buf_printf(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Makes room for `length` more bytes and returns where they go; count them with buf_added(). */

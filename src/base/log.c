@@ -34,6 +34,11 @@ void log_setup(enum log_level least, enum log_format format)
 	setup.format = format;
 }
 
+bool log_wants(enum log_level level)
+{
+	return level >= setup.least;
+}
+
 bool log_level_find(const char *name, enum log_level *ret_level)
 {
 	for (size_t i = 0; i < ARRAY_LENGTH(level_names); i++)
@@ -151,8 +156,6 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 	bool is_json = setup.format == LOG_JSON;
 	int saved = errno;
 
-	if (level < setup.least)
-		return;
 	buf_text(&line, is_json ? "{\"ts\":\"" : "");
 	add_time(&line);
 	buf_printf(&line, is_json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " %s %s",

@@ -27,12 +27,17 @@ struct log_field {
 #define LOG_I(name, value) ((struct log_field){.key = (name), .number = (value)})
 #define LOG_S(name, value) ((struct log_field){.key = (name), .text = (value)})
 
-#define log_at(level, event, ...) \
-	log_write((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
+#define log_at(level, event, ...)                                                              \
+	(log_wants(level) ? log_write((level), (event),                                        \
+				    (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}}) \
+			  : (void)0)
 #define log_debug(event, ...) log_at(LOG_DEBUG, event, __VA_ARGS__)
 #define log_info(event, ...) log_at(LOG_INFO, event, __VA_ARGS__)
 #define log_warn(event, ...) log_at(LOG_WARN, event, __VA_ARGS__)
 #define log_error(event, ...) log_at(LOG_ERROR, event, __VA_ARGS__)
+
+/* Lines below that level are not written, and what they would say is not even evaluated. */
+bool log_wants(enum log_level level);
 
 void log_setup(enum log_level least, enum log_format format);
 

@@ -52,8 +52,11 @@ void params_i64s(struct params *params, const int64_t *numbers, size_t count)
 	struct buf text = {0};
 
 	buf_char(&text, '{');
-	for (size_t i = 0; i < count; i++)
-		buf_printf(&text, "%s%" PRId64, i ? "," : "", numbers[i]);
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			buf_char(&text, ',');
+		buf_i64(&text, numbers[i]);
+	}
 	buf_char(&text, '}');
 	params_give(params, buf_take(&text));
 }

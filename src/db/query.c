@@ -152,7 +152,7 @@ bool query_script(struct conn *conn, const char *sql, struct err *e)
 	return settle_result(PQexec(conn->pg, sql), &rows, e);
 }
 
-static int column_number(const PGresult *rows, const char *column)
+int row_column(const PGresult *rows, const char *column)
 {
 	int number = PQfnumber(rows, column);
 
@@ -162,27 +162,27 @@ static int column_number(const PGresult *rows, const char *column)
 
 const char *row_text(const PGresult *rows, int row, const char *column)
 {
-	int number = column_number(rows, column);
+	int number = row_column(rows, column);
 
 	return PQgetisnull(rows, row, number) ? NULL : PQgetvalue(rows, row, number);
 }
 
 bool row_is_null(const PGresult *rows, int row, const char *column)
 {
-	return PQgetisnull(rows, row, column_number(rows, column));
+	return PQgetisnull(rows, row, row_column(rows, column));
 }
 
 int64_t row_i64(const PGresult *rows, int row, const char *column)
 {
-	return strtoll(PQgetvalue(rows, row, column_number(rows, column)), NULL, 10);
+	return strtoll(PQgetvalue(rows, row, row_column(rows, column)), NULL, 10);
 }
 
 double row_f64(const PGresult *rows, int row, const char *column)
 {
-	return strtod(PQgetvalue(rows, row, column_number(rows, column)), NULL);
+	return strtod(PQgetvalue(rows, row, row_column(rows, column)), NULL);
 }
 
 bool row_bool(const PGresult *rows, int row, const char *column)
 {
-	return PQgetvalue(rows, row, column_number(rows, column))[0] == 't';
+	return PQgetvalue(rows, row, row_column(rows, column))[0] == 't';
 }

@@ -38,6 +38,9 @@ bool query_err(const PGresult *result, struct err *e);
 /* True when the result is rows or a finished command. */
 bool query_ok(const PGresult *result);
 
+/* The number of a column, which must be there (asserted). */
+int row_column(const PGresult *rows, const char *column);
+
 int64_t row_i64(const PGresult *rows, int row, const char *column);
 double row_f64(const PGresult *rows, int row, const char *column);
 bool row_bool(const PGresult *rows, int row, const char *column);

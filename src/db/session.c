@@ -318,9 +318,11 @@ void session_sync(struct session *session)
 	fault_sent(session);
 }
 
+enum format { FORMAT_TEXT, FORMAT_BINARY }; /* as libpq numbers them */
+
 /* Where libpq refuses, the connection is broken, and the sync that follows finds out. */
-void session_send(struct session *session, const struct sql_statement *statement,
-	struct params *params, session_done *done, void *context)
+static void session_send_as(struct session *session, const struct sql_statement *statement,
+	struct params *params, enum format format, session_done *done, void *context)
 {
 	static struct params none;
 	const char *const *values;
@@ -334,12 +336,24 @@ void session_send(struct session *session, const struct sql_statement *statement
 	if (fault_sends(session, values))
 		; /* something else in its place */
 	else if (session->spec.flags & CONN_NO_PREPARE)
-		PQsendQueryParams(
-			session->pg, statement->text, params->count, NULL, values, NULL, NULL, 0);
+		PQsendQueryParams(session->pg, statement->text, params->count, NULL, values, NULL,
+			NULL, (int)format);
 	else
-		PQsendQueryPrepared(
-			session->pg, statement->name, params->count, values, NULL, NULL, 0);
+		PQsendQueryPrepared(session->pg, statement->name, params->count, values, NULL, NULL,
+			(int)format);
 	params_clear(params);
+}
+
+void session_send(struct session *session, const struct sql_statement *statement,
+	struct params *params, session_done *done, void *context)
+{
+	session_send_as(session, statement, params, FORMAT_TEXT, done, context);
+}
+
+void session_send_for_many(struct session *session, const struct sql_statement *statement,
+	struct params *params, session_done *done, void *context)
+{
+	session_send_as(session, statement, params, FORMAT_BINARY, done, context);
 }
 
 void session_command(struct session *session, const char *sql, session_done *done, void *context)

@@ -65,6 +65,10 @@ int session_unanswered(const struct session *session);
 void session_send(struct session *session, const struct sql_statement *statement,
 	struct params *params, session_done *done, void *context);
 
+/* The same for many rows: they come in binary format, to be read by db/binary.h. */
+void session_send_for_many(struct session *session, const struct sql_statement *statement,
+	struct params *params, session_done *done, void *context);
+
 /* Queues a session command such as LISTEN, which cannot be prepared. */
 void session_command(struct session *session, const char *sql, session_done *done, void *context);
 

@@ -6,46 +6,67 @@
 #include <utlist.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
+#include "db/binary.h"
 #include "db/query.h"
 
-static char *copied(const char *text)
+/* Of the answer, which has as many rows as jobs were asked for. */
+struct columns {
+	int ticket, job_id, attempt, priority, timeout_ms, kind, payload, waited_s;
+};
+
+static struct columns columns_find(const PGresult *rows)
 {
-	return text ? xstrdup(text) : NULL;
+	return (struct columns){
+		.ticket = row_column(rows, "ticket"),
+		.job_id = row_column(rows, "job_id"),
+		.attempt = row_column(rows, "attempt"),
+		.priority = row_column(rows, "priority"),
+		.timeout_ms = row_column(rows, "timeout_ms"),
+		.kind = row_column(rows, "kind"),
+		.payload = row_column(rows, "payload"),
+		.waited_s = row_column(rows, "waited_s"),
+	};
 }
 
-static struct lease *lease_read(
-	const struct claim *claim, const PGresult *rows, int row, int64_t now_ms)
+static struct lease *lease_read(const PGresult *rows, int row, const struct columns *at)
 {
-	struct lease *lease = xcalloc(1, sizeof(*lease));
+	struct lease *lease =
+		lease_new(binary_text(rows, row, at->kind), binary_jsonb(rows, row, at->payload));
 
-	lease->ticket = row_i64(rows, row, "ticket");
-	lease->job_id = row_i64(rows, row, "job_id");
-	lease->attempt = (int)row_i64(rows, row, "attempt");
-	lease->priority = (int)row_i64(rows, row, "priority");
-	lease->timeout_ms = row_i64(rows, row, "timeout_ms");
-	lease->kind = copied(row_text(rows, row, "kind"));
-	lease->payload = copied(row_text(rows, row, "payload"));
-	lease->waited_s = row_is_null(rows, row, "waited_s") ? -1 : row_f64(rows, row, "waited_s");
-	lease->asked_ns = claim->asked_ns;
-	lease->answered_ms = now_ms;
+	lease->ticket = binary_int(rows, row, at->ticket);
+	lease->job_id = binary_int(rows, row, at->job_id);
+	lease->attempt = (int)binary_int(rows, row, at->attempt);
+	lease->priority = (int)binary_int(rows, row, at->priority);
+	lease->timeout_ms = binary_int(rows, row, at->timeout_ms);
+	lease->waited_s =
+		PQgetisnull(rows, row, at->waited_s) ? -1 : binary_double(rows, row, at->waited_s);
 	return lease;
+}
+
+static struct lease *leases_read(const struct claim *claim, const PGresult *rows)
+{
+	const struct columns at = columns_find(rows);
+	int64_t now_ms = clock_boot_ms();
+	struct lease *leases = NULL;
+
+	for (int row = 0; row < PQntuples(rows); row++) {
+		struct lease *lease = lease_read(rows, row, &at);
+
+		lease->asked_ns = claim->asked_ns;
+		lease->answered_ms = now_ms;
+		DL_APPEND(leases, lease);
+	}
+	DL_SORT(leases, lease_compare); /* rows come in heap order */
+	return leases;
 }
 
 static void on_claimed(void *context, const PGresult *rows, const struct err *e)
 {
 	struct claim *claim = context;
-	struct lease *leases = NULL;
-	int64_t now_ms = clock_boot_ms();
+	struct lease *leases = e ? NULL : leases_read(claim, rows);
 	int count = e ? 0 : PQntuples(rows);
 
 	claim->flying = false;
-	for (int row = 0; row < count; row++) {
-		struct lease *lease = lease_read(claim, rows, row, now_ms);
-
-		DL_APPEND(leases, lease);
-	}
-	DL_SORT(leases, lease_compare); /* rows come in heap order */
 	claim->found = count >= claim->limit ? CLAIM_PLENTY : CLAIM_LITTLE;
 	if (!e && cursor_claimed(&claim->cursor, leases, count < claim->limit))
 		claim->found = CLAIM_AGAIN;
@@ -94,10 +115,11 @@ void claim_send(struct claim *claim, int limit)
 	add_lanes(&params, claim);
 	if (claim->is_limited) {
 		params_bool(&params, cursor_is_fair_turn(claim->turn));
-		session_send(claim->session, &sql_claim_limited, &params, on_claimed, claim);
+		session_send_for_many(
+			claim->session, &sql_claim_limited, &params, on_claimed, claim);
 		ask_wait(claim);
 	} else {
-		session_send(claim->session, &sql_claim, &params, on_claimed, claim);
+		session_send_for_many(claim->session, &sql_claim, &params, on_claimed, claim);
 	}
 	session_sync(claim->session);
 	cursor_advance(&claim->cursor, claim->session, claim->family);

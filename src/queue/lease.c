@@ -11,6 +11,22 @@ static const char *const result_names[] = {
 	[RESULT_RETURNED] = "returned",
 };
 
+/* One block: there are tens of thousands a second. */
+struct lease *lease_new(const char *kind, const char *payload)
+{
+	size_t kind_size = kind ? strlen(kind) + 1 : 0;
+	size_t payload_size = payload ? strlen(payload) + 1 : 0;
+	struct lease *lease = xmalloc(sizeof(*lease) + kind_size + payload_size);
+	char *texts = (char *)(lease + 1);
+
+	*lease = (struct lease){0};
+	if (kind)
+		lease->kind = memcpy(texts, kind, kind_size);
+	if (payload)
+		lease->payload = memcpy(texts + kind_size, payload, payload_size);
+	return lease;
+}
+
 void lease_table_add(struct lease_table *table, struct lease *lease)
 {
 	HASH_ADD(hh, table->by_ticket, ticket, sizeof(lease->ticket), lease);
@@ -41,8 +57,6 @@ void lease_table_drop(struct lease_table *table, struct lease *lease)
 {
 	HASH_DEL(table->by_ticket, lease);
 	result_clear(&lease->result);
-	free(lease->kind);
-	free(lease->payload);
 	free(lease);
 }
 

@@ -48,10 +48,10 @@ struct lease {
 	int64_t job_id;
 	int attempt;
 	int priority;
-	int64_t timeout_ms; /* the job's own; 0: the family's */
-	char *kind;	    /* NULL: none */
-	char *payload;	    /* JSON text; NULL: the body is gone */
-	struct line *line;  /* the family it belongs to */
+	int64_t timeout_ms;  /* the job's own; 0: the family's */
+	const char *kind;    /* NULL: none */
+	const char *payload; /* JSON text; NULL: the body is gone. Both lie behind the lease. */
+	struct line *line;   /* the family it belongs to */
 	enum lease_state state;
 	struct slot *slot; /* while SENT */
 	enum stop_reason stop;
@@ -69,6 +69,9 @@ struct lease {
 struct lease_table {
 	struct lease *by_ticket;
 };
+
+/* All zero, but for copies of these two, which may be NULL. */
+struct lease *lease_new(const char *kind, const char *payload) __attribute__((returns_nonnull));
 
 /* The table takes the lease over. */
 void lease_table_add(struct lease_table *table, struct lease *lease);

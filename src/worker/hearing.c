@@ -68,7 +68,7 @@ static void on_leased(void *context, int64_t job_id, int64_t ticket)
 	if (worker->is_verifying || worker_awaits_old_claim(worker))
 		return; /* the answer of the claim that brings it may be on its way */
 	log_warn("lease_found", LOG_I("job", job_id), LOG_I("ticket", ticket));
-	lease = xcalloc(1, sizeof(*lease));
+	lease = lease_new(NULL, NULL);
 	lease->job_id = job_id;
 	lease->ticket = ticket;
 	lease->answered_ms = clock_boot_ms();

@@ -9,11 +9,11 @@
 #include "worker/worker.h"
 
 enum {
-	PREFETCH_MAX = 500, /* beyond that nothing is gained, and a crash strands more */
-	HOLD_MS = 200,	    /* what is held unstarted is worth that much time at most: a job of
-			       priority 0 waits for a claim, of which two may pass in that time */
-	BATCH_MS = 20,	    /* and what is sent to one executor at once, that much */
-	BATCH_MAX = 64,
+	PREFETCH_MAX = 1000, /* half of them per round trip; a crash strands no more */
+	HOLD_MS = 200,	     /* what is held unstarted is worth that much time at most: a job of
+				priority 0 waits for a claim, of which two may pass in that time */
+	BATCH_MS = 20,	     /* and what is sent to one executor at once, that much */
+	BATCH_MAX = 128,
 	SLOW_MS = 250, /* attempts this long are not fetched ahead */
 	RETRY_MS = 500,
 	AGE_MS = 100, /* held so long makes up for one priority */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "base/buf.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -65,6 +67,22 @@ START_TEST(reserved_room_is_filled_by_the_caller)
 }
 END_TEST
 
+START_TEST(numbers_are_written_in_decimal)
+{
+	static const int64_t numbers[] = {0, 7, -7, 10, 1234567890, INT64_MAX, INT64_MIN};
+	struct buf buf CLEANUP(buf_clear) = {0};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
+		char expected[24];
+
+		snprintf(expected, sizeof(expected), "%" PRId64, numbers[i]);
+		buf_reset(&buf);
+		buf_i64(&buf, numbers[i]);
+		ck_assert_str_eq(buf.bytes, expected);
+	}
+}
+END_TEST
+
 START_TEST(dropping_moves_the_rest_to_the_front)
 {
 	struct buf buf CLEANUP(buf_clear) = {0};
@@ -115,6 +133,7 @@ Suite *suite_buf(void)
 		nul_bytes_count,
 		growing_keeps_the_bytes,
 		reserved_room_is_filled_by_the_caller,
+		numbers_are_written_in_decimal,
 		dropping_moves_the_rest_to_the_front,
 		resetting_keeps_the_memory,
 		taking_leaves_an_empty_buffer,

@@ -6,7 +6,7 @@
 
 static struct lease *lease(int64_t ticket, int priority)
 {
-	struct lease *made = xcalloc(1, sizeof(*made));
+	struct lease *made = lease_new(NULL, NULL);
 
 	made->ticket = ticket;
 	made->priority = priority;

@@ -25,6 +25,7 @@ def test_skips():
 def test_expected_to_fail():
     assert False
 
+@pytest.mark.deadline(1)
 def test_hangs():
     import time
     time.sleep(60)

@@ -52,7 +52,6 @@ def test_a_worker_that_is_stopped_past_its_lease(short, start, workers, fault):
     assert [finding for finding in findings if finding.startswith("nobody_ran_beside_another: job")], findings
 
 
-@pytest.mark.deadline(180)
 def test_the_accounts_balance_after_any_harm(short, start, workers):
     """Two workers; five times a second something bad happens to one of them."""
     chance = random.Random(7)

@@ -19,19 +19,20 @@ def by_select(queue, jobs, payload):
 
 
 def by_rows(queue, jobs, payload, rows=1000):
-    values = ", ".join(["('noop', %(payload)s)"] * rows)
+    row = "('noop', %(payload)s)"
     with queue.connect() as conn:
-        for _ in range(jobs // rows):
+        for first in range(0, jobs, rows):
+            values = ", ".join([row] * min(rows, jobs - first))
             conn.execute(f"INSERT INTO athena.jobs (family, payload) VALUES {values}",
                          {"payload": payload})
 
 
 def by_copy(queue, jobs, payload, rows=10_000):
-    block = f"noop\t{payload}\n".encode() * rows
+    line = f"noop\t{payload}\n".encode()
     with queue.connect() as conn, conn.cursor() as cursor:
-        for _ in range(jobs // rows):
+        for first in range(0, jobs, rows):
             with cursor.copy(PROGRAM) as copy:
-                copy.write(block)
+                copy.write(line * min(rows, jobs - first))
 
 
 BULK = {"insert_select": by_select, "multi_row_1000": by_rows, "copy_10000": by_copy}

@@ -87,9 +87,9 @@ BEGIN
 	RETURN QUERY SELECT 'alive', NULL::text, NULL::bigint, NULL::bigint;
 	RETURN QUERY SELECT 'lease', l.family, l.job_id, l.ticket FROM athena.leases AS l
 		      WHERE l.worker_id = heartbeat.worker_id AND l.claimed_at < now() - interval '10 s';
-	RETURN QUERY SELECT 'cancel', l.family, l.job_id, l.ticket
-		       FROM athena.cancel_requests AS c JOIN athena.leases AS l ON l.ticket = c.ticket
-		      WHERE l.worker_id = heartbeat.worker_id;
+	RETURN QUERY SELECT 'cancel', l.family, l.job_id, l.ticket FROM athena.leases AS l -- never a scan of leases
+		      WHERE l.ticket = ANY (ARRAY(SELECT c.ticket FROM athena.cancel_requests AS c))
+			AND l.worker_id = heartbeat.worker_id;
 	RETURN QUERY SELECT 'paused', f.name, NULL::bigint, NULL::bigint FROM athena.families AS f
 		      WHERE f.name = ANY (served) AND f.paused_at IS NOT NULL;
 END

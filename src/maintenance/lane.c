@@ -11,7 +11,7 @@
 
 enum {
 	FOLLOW_MS = 1000,	/* how often to ask whether the leader is gone */
-	COST_FACTOR = 10,	/* a step of 1 ms is followed by 10 ms without */
+	COST_FACTOR = 50,	/* a step of 1 ms is followed by 50 ms without */
 	COST_INTERVALS_MAX = 8, /* but by no more than 8 intervals */
 	BACK_OFF_DOUBLINGS_MAX = 4,
 	BACK_OFF_MAX_MS = 30000,

@@ -177,6 +177,7 @@ static void cursor_ask_heads(struct cursor *cursor, struct session *session, con
 	params_text(&params, family);
 	params_text(&params, cursor->mark_xid);
 	params_i64s(&params, cursor->floors, LANES);
+	params_i64s(&params, cursor->after, LANES);
 	session_send(session, &sql_cursor_heads, &params, on_heads, ask(cursor));
 	session_sync(session);
 }

@@ -41,7 +41,7 @@ enum mark_state { MARK_NONE, MARK_DRAWING, MARK_SET };
 struct cursor {
 	int64_t floors[LANES];
 	int64_t after[LANES]; /* the cursors */
-	int64_t heads[LANES]; /* first tickets at the last asking; INT64_MAX: none */
+	int64_t heads[LANES]; /* first tickets above floor or cursor; INT64_MAX: none */
 
 	enum mark_state mark;
 	int64_t mark_number; /* L */

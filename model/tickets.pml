@@ -113,7 +113,7 @@ inline tell(c, t)
 	fi
 }
 
-/* sql: claim.sql lock_family.sql */
+/* sql: claim.sql claim_limited.sql */
 inline serve_claim(c, w, t)
 {
 	atomic { /* FOR UPDATE SKIP LOCKED */
@@ -292,8 +292,17 @@ inline leave(t)
 		!(leases_locked & LEASES_OF(0));
 		t = FIRST(LEASES_OF(0));
 		if
-		:: t -> end_lease(t);
+		:: t -> end_lease(t)
+		:: else
+		fi;
+		if
+#ifdef TWIN_LEAVE_FORGETS_CANCEL
+		:: t -> is_cancel_missed = is_cancel_missed || to_cancel == t;
 		   make_ready()
+#else
+		:: t && to_cancel == t -> outcome = CANCELLED
+		:: t && to_cancel != t -> make_ready()
+#endif
 		:: else
 		fi;
 		is_registered = false;
@@ -330,13 +339,15 @@ proctype Worker(bit w)
 		held[w] = 0;
 		printf("worker %d starts ticket %d\n", w, running[w])
 	   }
+	/* Nothing begins in doubt: it asks first. Doubts of after it asked stay. sql: own_leases.sql */
 	:: atomic { held[w] && !w && is_doubtful ->
-		settling[w] = held[w];
-		held[w] = 0;
-		result[w] = RETURNED;
-		printf("worker %d hands ticket %d back\n", w, settling[w])
+		t = LEASES_OF(0) & SET(held[w]);
+		is_doubtful = false
 	   };
-	   send_settle(w, c)
+	   atomic {
+		held[w] = (t -> held[w] : 0);
+		t = 0
+	   }
 	:: ready && IS_IDLE(w) && (w || silence < FENCE) -> send_claim(w, c)
 	:: !w && LEAVES && IS_IDLE(w) -> leave(t)
 	od unless { !w && is_gone }

@@ -96,6 +96,19 @@ BEGIN ATOMIC
 	SELECT EXISTS (SELECT FROM athena.cancel_requests AS c WHERE c.ticket = cancel_wanted.ticket);
 END;
 
+-- Unrun, and so not counted; but whoever has asked for a cancel gets it.
+CREATE FUNCTION athena.lease_return(l athena.leases) RETURNS athena.job_state
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF athena.cancel_wanted(l.ticket) THEN
+		PERFORM athena.lease_finish(l, 'cancelled');
+		RETURN 'cancelled';
+	END IF;
+	PERFORM athena.lease_to_ready(l, l.attempt - 1);
+	RETURN 'ready';
+END
+$$;
+
 -- How long until attempt n + 1, after n attempts: base * 2^n, capped, give or take the jitter. In
 -- seconds, since an interval would overflow before the cap is applied.
 CREATE FUNCTION athena.backoff(family text, attempt integer) RETURNS interval
@@ -544,12 +557,11 @@ BEGIN
 	ELSIF result = 'failed' THEN
 		SELECT f.state, f.run_at INTO settle.state, settle.run_at
 		  FROM athena.lease_fail(l, coalesce(error_kind, 'transient'), coalesce(error, 'no reason given'), code, details, retry_in) AS f;
-	ELSIF result = 'cancelled' OR result IN ('returned', 'snoozed') AND athena.cancel_wanted(l.ticket) THEN
+	ELSIF result = 'returned' THEN
+		state := athena.lease_return(l);
+	ELSIF result = 'cancelled' OR athena.cancel_wanted(l.ticket) THEN
 		state := 'cancelled';
 		PERFORM athena.lease_finish(l, state);
-	ELSIF result = 'returned' THEN
-		state := 'ready';
-		PERFORM athena.lease_to_ready(l, l.attempt - 1);
 	ELSIF result = 'snoozed' THEN
 		state := 'scheduled';
 		run_at := now() + coalesce(retry_in, '0');

@@ -38,7 +38,7 @@ BEGIN
 	PERFORM setval('athena.tickets', (SELECT last_value FROM athena.tickets) + 1000000);
 	PERFORM setval('athena.event_numbers', (SELECT last_value FROM athena.event_numbers) + 1000000);
 	FOR l IN SELECT * FROM athena.leases FOR UPDATE LOOP
-		PERFORM athena.lease_to_ready(l, l.attempt - 1);
+		PERFORM athena.lease_return(l);
 		returned := returned + 1;
 	END LOOP;
 	DELETE FROM athena.workers;
@@ -106,7 +106,7 @@ BEGIN
 	PERFORM athena.require_read_committed();
 	FOR l IN SELECT * FROM athena.leases AS x WHERE x.worker_id = unregister_worker.worker_id
 		  ORDER BY x.job_id FOR UPDATE LOOP
-		PERFORM athena.lease_to_ready(l, l.attempt - 1);
+		PERFORM athena.lease_return(l);
 		returned := returned + 1;
 	END LOOP;
 	DELETE FROM athena.sleepers AS s WHERE s.worker_id = unregister_worker.worker_id;

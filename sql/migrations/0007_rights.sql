@@ -42,7 +42,7 @@ GRANT USAGE ON SEQUENCE athena.tickets, athena.event_numbers TO athena_worker;
 GRANT SELECT ON SEQUENCE athena.tickets TO athena_worker;
 GRANT EXECUTE ON FUNCTION
 	athena.require_read_committed, athena.tally, athena.place_freed, athena.make_outcome,
-	athena.lease_finish, athena.lease_to_ready, athena.lease_to_scheduled, athena.lease_fail,
+	athena.lease_finish, athena.lease_return, athena.lease_to_ready, athena.lease_to_scheduled, athena.lease_fail,
 	athena.cancel_wanted, athena.backoff, athena.claim, athena.lock_family, athena.claim_limited, athena.free_places,
 	athena.taken_starts, athena.free_starts, athena.take_starts, athena.look_at_keys, athena.pick_in_line, athena.keyless,
 	athena.search_keyless, athena.pick_of_keys, athena.pick_by_key, athena.pick_limited, athena.may_claim, athena.wait_for_limits,

@@ -363,3 +363,14 @@ def test_anything_but_success_obeys_a_cancel(database, worker, result):
     assert database.value("SELECT count(*) FROM athena.cancel_requests") == 0
     assert database.value("SELECT count(*) FROM athena.uniques") == 0
     assert_lawful(database)
+
+
+def test_a_worker_that_leaves_hands_nothing_back_that_is_to_be_cancelled(database, worker):
+    kept, cancelled = database.enqueue("noop"), database.enqueue("noop", unique_key="k")
+    worker.claim(2)
+    assert database.value("SELECT athena.cancel(%s)", cancelled) == "requested"
+    assert database.value("SELECT athena.unregister_worker(%s)", worker.id) == 2
+    assert (place(database, kept), place(database, cancelled)) == (["ready"], ["cancelled"])
+    assert database.value("SELECT count(*) FROM athena.cancel_requests") == 0
+    assert database.value("SELECT count(*) FROM athena.uniques") == 0
+    assert_lawful(database)

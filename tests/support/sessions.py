@@ -28,7 +28,10 @@ def run_statement(conn, name, *args):
 
 
 class Background:
-    """One statement in a thread of its own, on a connection that nothing else uses meanwhile."""
+    """One statement in a thread of its own, on a connection that nothing else uses meanwhile.
+
+    Its parameters by position, or a single dict of them by name.
+    """
 
     def __init__(self, database, conn, sql, *args):
         self._database = database
@@ -40,7 +43,8 @@ class Background:
 
     def _run(self, conn, sql, args):
         try:
-            cursor = conn.execute(sql, args or None)
+            named = len(args) == 1 and isinstance(args[0], dict)
+            cursor = conn.execute(sql, args[0] if named else args or None)
             self._rows = cursor.fetchall() if cursor.description else []
         except Exception as error:  # whatever it is, it is raised where it is waited for
             self._error = error

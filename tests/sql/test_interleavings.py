@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Every two moves of one job against each other, in both orders, with commit and with rollback.
+
+Two sessions, and no sleeps: the first executes its statement and stays in its transaction; the
+second is started, until it has ended or waits for the first; then the first commits or rolls back.
+What each answers, whether the second waits, and where the job is in the end, stands row by row in
+interleavings.tsv. Whatever the answers, the law of conservation holds and depth is exact.
+"""
+import collections
+
+import psycopg
+import pytest
+
+from athena_test import ROOT, wait_until
+from sessions import Background, Worker, assert_lawful, queue_options, somebody, statement
+
+TABLE = ROOT / "tests/sql/interleavings.tsv"
+RETENTION = "'7 days', '30 days'"
+
+
+def sent(name, *args):
+    """A statement of sql/statements, as psycopg takes it."""
+    return lambda scene: (statement(name), {f"p{n}": getattr(scene, arg) if isinstance(arg, str) else arg(scene)
+                                            for n, arg in enumerate(args, 1)})
+
+
+def called(sql):
+    """A call as an operator or a lane makes it; %(job)s and the like are the scene's."""
+    return lambda scene: (sql, vars(scene))
+
+
+CLAIM = ("family", "other", lambda _: 5, lambda _: list(range(10)), lambda _: [0] * 10)
+
+# As the database was before there were jobs; and anybody may lead the lanes.
+EMPTY = "; ".join([*(f"DELETE FROM athena.{name}" for name in (
+    "jobs", "outcomes", "ready", "scheduled", "leases", "uniques", "failures", "tallies", "totals", "cancel_requests",
+    "workers")), "UPDATE athena.lanes SET last_by = NULL, last_at = now(), position = 0",
+    "UPDATE athena.families SET paused_at = NULL WHERE paused_at IS NOT NULL"])
+
+# By name, what one session sends. Lanes are called without their lead, which only saves work.
+MOVES = {
+    "insert": called("INSERT INTO athena.jobs (family, unique_key) VALUES ('noop', 'key') RETURNING 'inserted'"),
+    "claim": sent("claim", *CLAIM),
+    "succeed": sent("settle_succeeded", "holder", lambda scene: [scene.ticket]),
+    "fail": called("SELECT answer || ' ' || coalesce(state::text, '') FROM athena.settle(%(holder)s, %(job)s, %(ticket)s, 'failed')"),
+    "hand back": called("SELECT answer || ' ' || coalesce(state::text, '') FROM athena.settle(%(holder)s, %(job)s, %(ticket)s, 'returned')"),
+    "leave": called("SELECT athena.unregister_worker(%(holder)s)"),
+    "heartbeat": called("SELECT string_agg(what, ' ') FROM athena.heartbeat(%(holder)s)"),
+    "rescue silent": called("SELECT athena.rescue(%(leader)s, %(holder)s, %(seen)s, '1 h', false)"),
+    "rescue dead": called("SELECT athena.rescue(%(neighbour)s, %(holder)s, %(seen)s, '1 h', true)"),
+    "deadlines": called("SELECT athena.lane_deadlines(10)"),
+    "promote": called("SELECT athena.lane_promote(10)"),
+    "cancel": sent("job_cancel", "job"),
+    "retry": sent("job_retry", "job"),
+    "prune rows": called(f"SELECT athena.prune_rows('outcomes_0', {RETENTION})"),
+    "prune pair": called(f"SELECT athena.prune_pair(0, 50000000, {RETENTION})"),
+    "pause": sent("family_pause", "family"),
+    "resume": sent("family_resume", "family"),
+}
+
+# Where the job is in the beginning, and which moves may then meet.
+STARTS = {
+    "absent": ["insert", "claim", "prune pair", "pause"],
+    "ready": ["claim", "cancel", "retry", "insert", "pause", "prune pair"],
+    "paused": ["claim", "resume", "pause", "cancel"],
+    "scheduled": ["promote", "cancel", "retry", "insert", "prune pair"],
+    "leased": ["succeed", "fail", "hand back", "leave", "heartbeat", "rescue silent", "rescue dead", "deadlines",
+               "cancel", "insert", "prune pair"],
+    "dead": ["retry", "cancel", "insert", "prune rows", "prune pair"],
+}
+
+Row = collections.namedtuple("Row", "start first second answers course committed place_committed "
+                                    "rolled_back place_rolled_back")
+
+
+def table():
+    lines = [line.split("\t") for line in TABLE.read_text().splitlines() if not line.startswith("#")]
+    return [Row(*line) for line in lines]
+
+
+class Scene:
+    """One job, its holder, and two sessions; the same for all cases, but for what reset() makes anew."""
+
+    def __init__(self, database):
+        self.database = database
+        self.sessions = [database.connect(options=queue_options()) for _ in range(2)]
+        self.family = "noop"
+        self.leader, self.neighbour = somebody(), somebody()
+        for leaf in ("jobs_0", "outcomes_0"):  # no vacuum that the pruning of the pair could meet
+            database.query(f"ALTER TABLE athena.{leaf} SET (autovacuum_enabled = off, toast.autovacuum_enabled = off)")
+
+    def reset(self, start):
+        self.database.query(EMPTY)
+        worker = Worker(self.database, conn=self.sessions[0])
+        self.holder, self.other = worker.id, Worker(self.database, conn=self.sessions[0]).id
+        self.old = self.finish(worker, self.database.enqueue("noop"))
+        self.job = self.ticket = self.seen = None
+        if start != "absent":
+            self.job = self.database.enqueue("noop", unique_key="key")
+        getattr(self, start, lambda _: None)(worker)
+        self.seen = self.database.value("UPDATE athena.workers SET heartbeat_at = now() - interval '1 h'"
+                                        " WHERE id = %s RETURNING heartbeat_at", self.holder)
+
+    def finish(self, worker, job):
+        """Ends it long ago, so that it may be pruned."""
+        (row,) = worker.claim()
+        worker.settle(row, "failed", error_kind="permanent")
+        self.database.query("UPDATE athena.outcomes SET finished_at = now() - interval '1 year'")
+        return job
+
+    def paused(self, _):
+        self.database.query("SELECT athena.pause('noop')")
+
+    def scheduled(self, worker):
+        (row,) = worker.claim()
+        worker.settle(row, "snoozed")
+
+    def leased(self, worker):
+        (row,) = worker.claim()
+        self.ticket = row["ticket"]
+        self.database.query("UPDATE athena.leases SET claimed_at = now() - interval '1 h',"
+                            " deadline_at = now() - interval '1 h'")
+
+    def dead(self, worker):
+        self.finish(worker, self.job)
+
+    def places(self):
+        """Of the job and then of whatever was inserted beside it; the old one tells whether it was pruned."""
+        found = self.database.query(
+            "SELECT p.job_id, p.place FROM ("
+            " SELECT job_id, 'ready' AS place FROM athena.ready UNION ALL SELECT job_id, 'scheduled' FROM athena.scheduled"
+            " UNION ALL SELECT job_id, 'leased' FROM athena.leases UNION ALL SELECT job_id, state::text FROM athena.outcomes"
+            " UNION ALL SELECT job_id, 'to be cancelled' FROM athena.cancel_requests) AS p"
+            " WHERE p.job_id <> %s ORDER BY p.job_id, p.place", self.old)
+        return ", ".join(row["place"] for row in found) or "nowhere"
+
+    def send(self, number, move):
+        return Background(self.database, self.sessions[number], *MOVES[move](self))
+
+
+def told(background):
+    """What a session heard: rows in a few words, or its error."""
+    try:
+        rows = background.result()
+    except psycopg.Error as error:
+        return f"{error.sqlstate}: {error.diag.message_primary.split(':')[0]}"
+    if not rows:
+        return "nothing"
+    if "ticket" in rows[0]:
+        return f"{len(rows)} claimed"
+    if "settled" in rows[0]:
+        return f"{rows[0]['settled']} settled"
+    (value,) = rows[0].values()
+    return str(value)
+
+
+def is_settled(scene, second, background):
+    """The second has ended, or waits for the first. What gives up after 20 ms never waits for long."""
+    if second == "prune pair":
+        return background.is_done()
+    pids = [session.info.backend_pid for session in scene.sessions]
+    return background.is_done() or scene.database.value("SELECT %s = ANY (pg_blocking_pids(%s))", *pids)
+
+
+def act(scene, first, second, ending):
+    """(what the first answers, whether the second waits, what it answers, the places in the end)"""
+    one, two = scene.sessions
+    one.execute("BEGIN")
+    answer = told(scene.send(0, first))
+    background = scene.send(1, second)
+    wait_until(lambda: is_settled(scene, second, background), 60, f"{second} has ended or waits for {first}", every_s=0.001)
+    course = "at once" if background.is_done() else "waits"
+    one.execute(ending)
+    return answer, course, told(background), scene.places()
+
+
+@pytest.fixture(scope="module")
+def scene(cluster):
+    database = cluster.migrated_database(label="interleavings")
+    yield Scene(database)
+    database.drop()
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: f"{row.start}-{row.first}-{row.second}".replace(" ", "_"))
+def test_two_moves_of_one_job(scene, row):
+    found = []
+    for ending in ("COMMIT", "ROLLBACK"):
+        scene.reset(row.start)
+        found.append([str(word).replace(str(scene.job), "ID") for word in act(scene, row.first, row.second, ending)])
+        assert_lawful(scene.database)
+    (answer, course, committed, place), (again, course_again, rolled_back, place_again) = found
+    assert (answer, course) == (again, course_again)
+    assert row == Row(row.start, row.first, row.second, answer, course, committed, place, rolled_back, place_again)
+
+
+def test_no_pair_is_missing():
+    wanted = [(start, first, second) for start, moves in STARTS.items() for first in moves for second in moves]
+    assert [row[:3] for row in table()] == wanted

@@ -17,8 +17,8 @@ from matplotlib import pyplot, ticker  # noqa: E402
 
 from stand import read_lines  # noqa: E402
 
-BLUE, GREY, ORANGE, GREEN = "#336791", "#9aa5b1", "#d9822b", "#4f8f5b"
-COLOURS = (BLUE, ORANGE, GREEN, GREY)
+BLUE, GREY, ORANGE, GREEN, RED = "#336791", "#9aa5b1", "#d9822b", "#4f8f5b", "#a63d40"
+COLOURS = (BLUE, ORANGE, GREEN, GREY, RED)
 WIDTH_IN, DPI = 8, 120
 
 pyplot.rcParams.update({
@@ -53,12 +53,15 @@ def bars(directory, name, title, unit, values, line, colours=None):
     ends = [max(values[label]) for label in labels]
     apart = [[middle - min(values[label]) for label, middle in zip(labels, middles)],
              [end - middle for end, middle in zip(ends, middles)]]
-    axes.barh(labels, middles, xerr=apart, color=colours or BLUE, ecolor="#222222", capsize=3, height=0.7)
+    several = any(map(any, apart))
+    axes.barh(labels, middles, xerr=apart if several else None, color=colours or BLUE, ecolor="#222222",
+              capsize=3, height=0.7)
     for place, (middle, end) in enumerate(zip(middles, ends)):
         axes.annotate(number(middle), (end, place), (6, 0), textcoords="offset points", va="center",
                       fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.13 * max(ends))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(6))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.set_xlabel(unit)
     axes.set_title(title)
@@ -91,7 +94,8 @@ def over_time(directory, name, title, lines, label):
     axes.set_xlabel("seconds since the first job")
     axes.set_ylabel("jobs finished per second")
     axes.set_title(title)
-    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=min(2, len(lines)))
+    columns = 2 if len(lines) > 1 and max(len(label(line)) for line in lines) < 40 else 1
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns)
     save(figure, directory / f"{name}.png", lines[0])
 
 

@@ -29,7 +29,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from athena_test import BUILD, Cluster, Database, Program, processes, wait_until  # noqa: E402
+from athena_test import BUILD, Cluster, Database, Program, wait_until  # noqa: E402
 
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -116,13 +116,15 @@ def commit():
 
 
 def cpu_s(pid):
-    """CPU seconds of a process, its live children, and those of its children that have ended.
+    """CPU seconds of a process, its children, and those of its children that have ended.
 
-    To the nanosecond, but for those that have ended: of them the kernel tells ticks of 10 ms.
+    To the nanosecond, but for those that have ended and were waited for: of them the kernel tells
+    ticks of 10 ms.
     """
-    total_s = 0.0
-    members = [pid, *(child for child, (parent, _) in processes().items() if parent == pid)]
-    for member in members:
+    total_s, children = 0.0, []
+    with contextlib.suppress(OSError):
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for member in [pid, *children]:
         with contextlib.suppress(OSError):
             fields = pathlib.Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
             total_s += sum(map(int, fields[13:15])) / TICKS

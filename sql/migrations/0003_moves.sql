@@ -252,6 +252,14 @@ BEGIN
 END
 $$;
 
+-- How long until one more may start by the rate: 0 when one may; null: without a limit.
+CREATE FUNCTION athena.next_start(fam athena.families, at timestamptz) RETURNS interval
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN fam.rate_period * (greatest(0, athena.taken_starts(fam, at) - coalesce(fam.rate_burst, fam.rate_count) + 1) / fam.rate_count);
+END
+$$;
+
 CREATE FUNCTION athena.take_starts(fam athena.families, at timestamptz, starts integer) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -494,20 +502,17 @@ $$;
 CREATE FUNCTION athena.wait_for_limits(family text) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	fam   athena.families;
-	each  double precision; -- seconds per start
-	burst integer;
-	taken double precision;
+	fam  athena.families;
+	wait interval;
 BEGIN
 	SELECT * INTO fam FROM athena.families AS f WHERE f.name = wait_for_limits.family AND f.paused_at IS NULL;
 	IF NOT FOUND OR NOT EXISTS (SELECT FROM athena.ready AS r WHERE r.family = fam.name) THEN
 		RETURN NULL;
 	END IF;
-	each := extract(epoch FROM fam.rate_period) / fam.rate_count;
-	burst := coalesce(fam.rate_burst, fam.rate_count);
-	taken := athena.taken_starts(fam, clock_timestamp());
-	IF taken > burst - 1 THEN
-		RETURN ceil(1000 * greatest(each * (taken - (burst - 1)), least(0.02, each * burst / 2)));
+	wait := athena.next_start(fam, clock_timestamp());
+	IF wait > '0' THEN
+		RETURN ceil(1000 * extract(epoch FROM greatest(wait, least('20 ms',
+			fam.rate_period * (coalesce(fam.rate_burst, fam.rate_count) / fam.rate_count::double precision / 2)))));
 	END IF;
 	RETURN (SELECT 50 FROM athena.limits AS x WHERE x.family = fam.name AND x.line_after IS NOT NULL);
 END

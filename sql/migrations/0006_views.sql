@@ -141,6 +141,65 @@ SELECT w.id, w.kind, w.host, w.pid, w.version, w.families, w.started_at, w.heart
   LEFT JOIN (SELECT x.worker_id, count(*) AS running FROM athena.leases AS x GROUP BY x.worker_id) AS l ON l.worker_id = w.id;
 COMMENT ON VIEW athena.worker_status IS 'Registered processes: alive, silent (no heartbeat for 15 s) or stopping, and how many jobs each holds.';
 
+-- How the limits of families stand. used: jobs that run, keys that are full (of the first 256 with ready
+-- jobs), starts that are taken; is_holding: ready jobs wait for it. Running jobs come from the tallies.
+CREATE FUNCTION athena.limit_status(OUT family text, OUT limit_name text, OUT allowed integer, OUT used bigint, OUT is_holding boolean, OUT next_in interval)
+RETURNS SETOF record LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	fam       athena.families;
+	has_ready boolean;
+BEGIN
+	FOR fam IN SELECT * FROM athena.families AS f WHERE f.is_limited ORDER BY f.name LOOP
+		family := fam.name;
+		next_in := NULL;
+		has_ready := EXISTS (SELECT FROM athena.ready AS r WHERE r.family = fam.name);
+		IF fam.max_running IS NOT NULL THEN
+			limit_name := 'max_running';
+			allowed := fam.max_running;
+			used := (SELECT coalesce(sum(t.delta), 0) FROM athena.tallies AS t WHERE t.family = fam.name AND t.state = 'running');
+			is_holding := has_ready AND used >= allowed;
+			RETURN NEXT;
+		END IF;
+		IF fam.max_running_per_key IS NOT NULL THEN
+			limit_name := 'max_running_per_key';
+			allowed := fam.max_running_per_key;
+			used := (SELECT count(*) FILTER (WHERE k.places = 0) FROM athena.look_at_keys(fam.name, fam.max_running_per_key, 0, '') AS k);
+			is_holding := used > 0;
+			RETURN NEXT;
+		END IF;
+		IF fam.rate_count IS NOT NULL THEN
+			limit_name := 'rate';
+			allowed := fam.rate_count;
+			used := ceil(athena.taken_starts(fam, clock_timestamp()));
+			next_in := athena.next_start(fam, clock_timestamp());
+			is_holding := has_ready AND next_in > '0';
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION athena.limit_status IS 'Limits of families, how much of each is used, and whether ready jobs wait for it now.';
+
+-- Which limit a ready job waits for, in words; null: none.
+CREATE FUNCTION athena.held_back(family text, concurrency_key text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	fam athena.families;
+BEGIN
+	SELECT * INTO fam FROM athena.families AS f WHERE f.name = held_back.family AND f.is_limited;
+	RETURN CASE
+		WHEN NOT FOUND THEN NULL
+		WHEN athena.free_places(fam) <= 0 THEN format('max_running: %s run', fam.max_running)
+		WHEN (SELECT count(*) FROM athena.leases AS l
+		       WHERE l.family = fam.name AND l.concurrency_key = held_back.concurrency_key) >= fam.max_running_per_key
+			THEN format('max_running_per_key: %s of its key run', fam.max_running_per_key)
+		WHEN athena.next_start(fam, clock_timestamp()) > '0'
+			THEN format('rate: the next start is in %s ms', ceil(extract(epoch FROM athena.next_start(fam, clock_timestamp())) * 1000))
+	END;
+END
+$$;
+
 -- The law: every unpruned job is in exactly one place. One statement, so one snapshot: two would
 -- see a job that moves in between twice, or never. It holds that snapshot while it runs, so on a
 -- big system ask by windows of ids.

@@ -27,7 +27,7 @@ GRANT SELECT (job_id, seq, at, ticket, attempt, phase, level, kind, message, det
 GRANT SELECT (job_id, ticket, at, worker_id, attempt, kind, code, family, error, details, retry_at) ON athena.failures TO athena_reader;
 GRANT EXECUTE ON FUNCTION athena.conservation, athena.jobs_in, athena.public_id, athena.job_id, athena.redact(text), athena.redact(jsonb),
 	athena.redact_nested, athena.is_secret_name,
-	athena.place_of TO athena_reader, athena_worker;
+	athena.place_of, athena.limit_status, athena.held_back TO athena_reader, athena_worker;
 
 GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key, concurrency_key), SELECT ON athena.jobs TO athena_worker;
 GRANT UPDATE (id) ON athena.jobs TO athena_worker; -- for SELECT .. FOR KEY SHARE only; id is GENERATED ALWAYS
@@ -44,7 +44,7 @@ GRANT EXECUTE ON FUNCTION
 	athena.require_read_committed, athena.tally, athena.place_freed, athena.make_outcome,
 	athena.lease_finish, athena.lease_return, athena.lease_to_ready, athena.lease_to_scheduled, athena.lease_fail,
 	athena.cancel_wanted, athena.backoff, athena.claim, athena.lock_family, athena.claim_limited, athena.free_places,
-	athena.taken_starts, athena.free_starts, athena.take_starts, athena.look_at_keys, athena.pick_in_line, athena.keyless,
+	athena.taken_starts, athena.free_starts, athena.next_start, athena.take_starts, athena.look_at_keys, athena.pick_in_line, athena.keyless,
 	athena.search_keyless, athena.pick_of_keys, athena.pick_by_key, athena.pick_limited, athena.may_claim, athena.wait_for_limits,
 	athena.check_result, athena.settle, athena.settle_recall,
 	athena.take_idle, athena.request_cancel, athena.cancel, athena.take_key_again, athena.retry, athena.need_family, athena.pause, athena.resume,

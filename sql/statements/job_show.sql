@@ -6,6 +6,7 @@ SELECT s.job_id, s.family, s.kind, s.state, s.priority, s.attempt, s.max_attempt
        s.cancel_requested_at, s.progress, s.error, s.payload,
        clock_timestamp() AS now,
        f.paused_at IS NOT NULL AS paused,
+       CASE WHEN s.state = 'ready' THEN athena.held_back(s.family, s.concurrency_key) END AS held_back,
        (SELECT count(*) FROM athena.worker_status AS w
 	 WHERE s.family = ANY (w.families) AND w.state = 'alive') AS workers
   FROM athena.job_status AS s

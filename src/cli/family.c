@@ -30,6 +30,10 @@ const struct listing_column family_columns[] = {
 	{"backoff_cap_s", NULL, LISTING_LENGTH, 0},
 	{"backoff_jitter", NULL, LISTING_REAL, 0},
 	{"max_running", "LIMIT", LISTING_NUMBER, 0},
+	{"max_running_per_key", "PER KEY", LISTING_NUMBER, 0},
+	{"rate_count", "RATE", LISTING_NUMBER, 0},
+	{"rate_period_s", "PER", LISTING_LENGTH, 0},
+	{"rate_burst", "BURST", LISTING_NUMBER, 0},
 	{"producers", NULL, LISTING_JSON, 0},
 	{"payload_keys", NULL, LISTING_JSON, 0},
 	{"created_at", NULL, LISTING_TIME, 0},
@@ -99,6 +103,18 @@ static const struct option_row family_options[] = {
 		.type = OPTION_INT,
 		.max = INT32_MAX,
 		.help = "at most so many at once in the whole cluster; 0: no limit"},
+	{.name = "max_running_per_key",
+		.type = OPTION_INT,
+		.max = INT32_MAX,
+		.help = "at most so many of one concurrency key at once; 0: no limit"},
+	{.name = "rate",
+		.type = OPTION_TEXT,
+		.unit = "N/TIME",
+		.help = "at most so many starts per time, such as 100/1m; 0: no limit"},
+	{.name = "rate_burst",
+		.type = OPTION_INT,
+		.max = INT32_MAX,
+		.help = "at most so many of these at once; 0: as many as per time"},
 	{0},
 };
 
@@ -123,6 +139,30 @@ static bool is_part(const char *text)
 	return end != text && !*end && part >= 0 && part <= 1;
 }
 
+/* "100/1m" as a count and a period; "0" as a count of 0. */
+static bool add_rate(const struct cli *cli, struct params *params, struct err *e)
+{
+	const char *text = cli_text(cli, "rate");
+	int64_t count = 0, period_ms = -1;
+	char *end;
+
+	if (!text) {
+		params_null(params);
+		params_null(params);
+		return true;
+	}
+	count = strtoll(text, &end, 10);
+	if (end == text || count < 0 || count > INT32_MAX || (count > 0) != (*end == '/') ||
+		(count == 0 && *end) || (count > 0 && !option_duration_ms(end + 1, &period_ms, e)))
+		return err_set(e, ERR_CONFIG,
+			"option --rate must be a number of starts and a time, such as 100/1m, or "
+			"0, not '%s'",
+			text);
+	params_i64(params, count);
+	params_ms(params, period_ms);
+	return true;
+}
+
 /* What family_add.sql and family_set.sql take alike. */
 static bool family_params(const struct cli *cli, struct params *params, struct err *e)
 {
@@ -140,6 +180,10 @@ static bool family_params(const struct cli *cli, struct params *params, struct e
 	add_ms(params, cli, "backoff_cap");
 	params_text(params, jitter);
 	add_int(params, cli, "max_running");
+	add_int(params, cli, "max_running_per_key");
+	if (!add_rate(cli, params, e))
+		return false;
+	add_int(params, cli, "rate_burst");
 	return true;
 }
 
@@ -216,7 +260,8 @@ const struct command command_family_set = {
 	.help = "What is not named stays as it is. Workers see it at their next claim; jobs that "
 		"run\n"
 		"keep what held when they were claimed.\n\n"
-		"  athena family set clone --max-running 2 --timeout 6h\n",
+		"  athena family set clone --max-running 2 --timeout 6h\n"
+		"  athena family set mail --rate 100/1m --rate-burst 10\n",
 	.options = family_options,
 	.run = run_set,
 };

@@ -11,6 +11,7 @@
 #include "cli/when.h"
 #include "db/query.h"
 #include "families/family.h"
+#include "sql_statements.h"
 
 enum { FACT_COLUMNS = 10 };
 
@@ -33,9 +34,32 @@ static void print_jobs(const struct terminal *terminal, const PGresult *rows)
 	terminal_fact(terminal, FACT_COLUMNS, "jobs", "%s", text.length ? text.bytes : "none");
 }
 
-static void print_facts(const struct terminal *terminal, const PGresult *rows)
+/* "8 at once, 8 running, and ready jobs wait" */
+static void print_limit(
+	const struct terminal *terminal, const PGresult *family, const PGresult *limits, int row)
 {
-	const char *limit = row_text(rows, 0, "max_running");
+	const char *name = row_text(limits, row, "limit_name");
+	const char *allowed = row_text(limits, row, "allowed");
+	const char *used = row_text(limits, row, "used");
+	const char *waits = row_bool(limits, row, "is_holding") ? ", and ready jobs wait" : "";
+	const char *burst = row_text(family, 0, "rate_burst");
+	char text[WHEN_TEXT];
+
+	if (strcmp(name, "max_running") == 0)
+		terminal_fact(terminal, FACT_COLUMNS, "limit", "%s at once, %s running%s", allowed,
+			used, waits);
+	else if (strcmp(name, "max_running_per_key") == 0)
+		terminal_fact(terminal, FACT_COLUMNS, "per key", "%s at once, full keys: %s%s",
+			allowed, used, waits);
+	else
+		terminal_fact(terminal, FACT_COLUMNS, "rate", "%s per %s, %s at once, %s taken%s",
+			allowed, length(family, "rate_period_s", text), burst ? burst : allowed,
+			used, waits);
+}
+
+static void print_facts(
+	const struct terminal *terminal, const PGresult *rows, const PGresult *limits)
+{
 	const char *producers = row_text(rows, 0, "producers");
 	char text[WHEN_TEXT], cap[WHEN_TEXT];
 
@@ -45,8 +69,10 @@ static void print_facts(const struct terminal *terminal, const PGresult *rows)
 				text));
 	print_jobs(terminal, rows);
 	terminal_fact(terminal, FACT_COLUMNS, "workers", "%s", row_text(rows, 0, "workers"));
-	terminal_fact(terminal, FACT_COLUMNS, "limit", "%s%s", limit ? limit : "none",
-		limit ? " at once" : "");
+	for (int row = 0; row < PQntuples(limits); row++)
+		print_limit(terminal, rows, limits, row);
+	if (PQntuples(limits) == 0)
+		terminal_fact(terminal, FACT_COLUMNS, "limit", "none");
 	terminal_fact(terminal, FACT_COLUMNS, "lease", "%s", length(rows, "lease_s", text));
 	terminal_fact(terminal, FACT_COLUMNS, "timeout", "%s", length(rows, "timeout_s", text));
 	terminal_fact(terminal, FACT_COLUMNS, "attempts", "%s", row_text(rows, 0, "max_attempts"));
@@ -121,23 +147,48 @@ static void print_keys(const struct terminal *terminal, const PGresult *rows)
 	table_print(&table, terminal);
 }
 
+static const struct listing_column limit_columns[] = {
+	{"limit_name", NULL, LISTING_TEXT, 0},
+	{"allowed", NULL, LISTING_NUMBER, 0},
+	{"used", NULL, LISTING_NUMBER, 0},
+	{"is_holding", NULL, LISTING_BOOL, 0},
+	{"next_in_s", NULL, LISTING_LENGTH, 0},
+	{0},
+};
+
+static void print_json(const struct cli *cli, const PGresult *family, const PGresult *limits)
+{
+	json_t *object = listing_row(family_columns, family, 0);
+	json_t *list = json_array();
+
+	for (int row = 0; row < PQntuples(limits); row++)
+		json_array_append_new(list, listing_row(limit_columns, limits, row));
+	json_object_set_new(object, "limits", list);
+	cli_print_json(cli, object);
+}
+
 static bool run(struct cli *cli, struct err *e)
 {
 	PGresult *rows CLEANUP(clear_result) = NULL;
+	PGresult *limits CLEANUP(clear_result) = NULL;
+	struct params params CLEANUP(params_clear) = {0};
 	const char *name = cli->args[0];
 
 	if (!cli_connect(cli, e) || !family_read(cli, name, &rows, e))
 		return false;
 	if (PQntuples(rows) == 0)
 		return family_unknown(cli, name, e);
+	params_text(&params, name);
+	if (!query_rows(&cli->conn, &sql_family_limits, &params, &limits, e))
+		return false;
 	if (cli->wants_json) {
-		cli_print_json(cli, listing_row(family_columns, rows, 0));
+		print_json(cli, rows, limits);
 		return true;
 	}
 	terminal_printf(&cli->out, STYLE_BOLD, "family %s", name);
 	printf("%s%s\n\n", row_text(rows, 0, "summary")[0] ? ": " : "",
 		row_text(rows, 0, "summary"));
-	print_facts(&cli->out, rows);
+	print_facts(&cli->out, rows, limits);
 	print_keys(&cli->out, rows);
 	return true;
 }

@@ -228,6 +228,8 @@ static void warn_if_stuck(struct follow *follow, const PGresult *rows)
 	else if (row_i64(rows, 0, "workers") == 0)
 		tell(follow, 0, STYLE_YELLOW, "no worker serves it: athena-worker --family=%s",
 			family);
+	else if (!row_is_null(rows, 0, "held_back"))
+		tell(follow, 0, STYLE_PLAIN, "held back by %s", row_text(rows, 0, "held_back"));
 	else
 		tell(follow, 0, STYLE_PLAIN, "waiting for a worker");
 }

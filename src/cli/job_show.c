@@ -32,6 +32,7 @@ static const struct listing_column show_columns[] = {
 	{"ticket", NULL, LISTING_NUMBER, 0},
 	{"unique_key", NULL, LISTING_TEXT, 0},
 	{"concurrency_key", NULL, LISTING_TEXT, 0},
+	{"held_back", NULL, LISTING_TEXT, 0},
 	{"cancel_requested_at", NULL, LISTING_TIME, 0},
 	{"progress", NULL, LISTING_JSON, 0},
 	{"error", NULL, LISTING_TEXT, 0},
@@ -169,6 +170,8 @@ static void print_next_ready(const struct terminal *terminal, const PGresult *jo
 
 	if (row_bool(job, 0, "paused"))
 		next(terminal, "its family is paused", "athena family resume %s", family);
+	if (!row_is_null(job, 0, "held_back"))
+		next(terminal, row_text(job, 0, "held_back"), "athena family show %s", family);
 	if (row_i64(job, 0, "workers") == 0)
 		next(terminal, "no worker serves its family", "athena-worker --family=%s", family);
 }

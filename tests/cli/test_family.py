@@ -6,6 +6,7 @@ import re
 import pytest
 
 from athena_test import wait_until
+from sessions import Worker
 
 
 def family(run, name):
@@ -57,6 +58,11 @@ thumbs      0          0        0     0        0   20 s    1 min         5      
     ("set nop --lease 1m", 1, 'unknown family "nop"; did you mean "noop"?\n'
                               "  next: athena family list"),
     ("set noop --backoff-jitter 2", 2, "option --backoff-jitter must be a number from 0 to 1, not '2'"),
+    ("set noop --rate 100", 2, "option --rate must be a number of starts and a time, such as 100/1m, or 0, not '100'"),
+    ("set noop --rate 1/0.5s", 2, "option --rate must be a number of starts and a time, such as 100/1m, or 0, not '1/0.5s'"),
+    ("set noop --rate 0/1m", 2, "option --rate must be a number of starts and a time, such as 100/1m, or 0, not '0/1m'"),
+    ("set noop --rate 1/40d", 2, "rate_period is 1 s to 31 days"),
+    ("set noop --rate-burst 3", 2, "rate_count comes with rate_period, and rate_burst with both"),
     ("pause nobody", 1, 'unknown family "nobody"\n  next: athena family list'),
     ("resume clown", 1, 'unknown family "clown"; did you mean "clone"?\n  next: athena family list'),
     ("show nop", 1, 'unknown family "nop"; did you mean "noop"?\n  next: athena family list'),
@@ -65,6 +71,43 @@ def test_mistakes(run, database, words, status, text):
     done = run("athena", "family", *words.split(), status=status)
     verb = words.split()[0]
     assert (done.stdout, done.stderr) == ("", f"athena family {verb}: {text}\n")
+
+
+def test_limits(run, database):
+    run("athena", "family", "add", "mail", "--max-running-per-key", "2", "--rate", "100/1m")
+    done = run("athena", "family", "set", "mail", "--rate-burst=10", "--max-running", "8")
+    assert re.search(r"  LIMIT  PER KEY  RATE    PER  BURST\n.*  8        2   100  1 min     10\n", done.stdout)
+    shown = family(run, "mail")
+    assert (shown["max_running"], shown["max_running_per_key"], shown["rate_count"], shown["rate_period_s"],
+            shown["rate_burst"]) == (8, 2, 100, 60.0, 10)
+    assert shown["limits"] == [
+        {"limit_name": "max_running", "allowed": 8, "used": 0, "is_holding": False, "next_in_s": None},
+        {"limit_name": "max_running_per_key", "allowed": 2, "used": 0, "is_holding": False, "next_in_s": None},
+        {"limit_name": "rate", "allowed": 100, "used": 0, "is_holding": False, "next_in_s": 0.0}]
+    run("athena", "family", "set", "mail", "--rate", "50/2h")  # what is not named stays
+    assert (family(run, "mail")["rate_period_s"], family(run, "mail")["rate_burst"]) == (7200.0, 10)
+    run("athena", "family", "set", "mail", "--rate=0", "--max-running=0", "--max-running-per-key=0")
+    assert family(run, "mail")["limits"] == []
+    assert "\n  limit     none\n" in run("athena", "family", "show", "mail").stdout
+
+
+def test_show_says_what_is_held_back(run, database):
+    run("athena", "family", "set", "noop", "--max-running-per-key", "1", "--rate", "2/1h", "--max-running", "2")
+    first, second, *_ = [database.enqueue("noop", concurrency_key=key) for key in ("a", "a", "b", "c")]
+    worker = Worker(database)
+    assert len(worker.claim(1)) == 1
+    text = run("athena", "family", "show", "noop").stdout
+    assert "\n  limit     2 at once, 1 running\n" in text
+    assert "\n  per key   1 at once, full keys: 1, and ready jobs wait\n" in text
+    assert "\n  rate      2 per 1 h, 2 at once, 1 taken\n" in text
+    assert "athena family show noop               max_running_per_key: 1 of its key run\n" in run(
+        "athena", "job", "show", second).stdout
+    assert len(worker.claim(5)) == 1
+    text = run("athena", "family", "show", "noop").stdout
+    assert "\n  limit     2 at once, 2 running, and ready jobs wait\n" in text
+    assert "\n  rate      2 per 1 h, 2 at once, 2 taken, and ready jobs wait\n" in text
+    assert json.loads(run("athena", "job", "show", second, "--json").stdout)["held_back"] == "max_running: 2 run"
+    assert json.loads(run("athena", "job", "show", first, "--json").stdout)["held_back"] is None
 
 
 def test_show_explains_the_payload(run, database):

@@ -62,6 +62,8 @@ def labels_of(metrics, name):
 
 
 def test_names_and_labels_are_those_of_the_manual(database, scrape):
+    database.query("UPDATE athena.families SET max_running = 3, max_running_per_key = 1, rate_count = 1, rate_period = '1 s'"
+                   " WHERE name = 'command'")  # what has no limit has no series of one
     metrics = fresh(scrape(), lambda m: m.of("athena_maintenance_lane_age_seconds"))
     told = {name: (kind, labels_of(metrics, name)) for name, kind in metrics.types.items()}
     assert told == documented()
@@ -421,6 +423,22 @@ def test_behind_a_transaction_pooler(database, scrape, tmp_path):
     pages = scrape(env={"ATHENA_DATABASE_PREPARE": "never"})
     database.enqueue("noop")
     fresh(pages, lambda m: m["athena_queue_depth", "noop", "succeeded"] == 1)
+
+
+def test_limits_of_families(database, scrape):
+    pages = scrape("clone")
+    fresh(pages, lambda m: m.of("athena_family_held_back") == {} and m.of("athena_family_max_running") == {})
+    database.query("UPDATE athena.families SET max_running = 3, max_running_per_key = 1, rate_count = 90, rate_period = '1 min'"
+                   " WHERE name = 'noop'")
+    database.query("INSERT INTO athena.jobs (family, concurrency_key) SELECT 'noop', 'k' FROM generate_series(1, 2)")
+    held = fresh(pages, lambda m: m.of("athena_family_held_back")).of("athena_family_held_back")
+    assert held == {("noop", "max_running"): 0, ("noop", "max_running_per_key"): 0, ("noop", "rate"): 0}
+    Worker(database).claim()
+    metrics = fresh(pages, lambda m: m["athena_family_held_back", "noop", "max_running_per_key"] == 1)
+    assert metrics["athena_family_held_back", "noop", "rate"] == 0
+    assert metrics.of("athena_family_max_running") == {"noop": 3}
+    assert metrics.of("athena_family_max_running_per_key") == {"noop": 1}
+    assert metrics.of("athena_family_rate_per_second") == {"noop": 1.5}
 
 
 # --- What it costs

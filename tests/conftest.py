@@ -9,6 +9,7 @@ A test may take 5 min; @pytest.mark.deadline(600) gives it more.
     own_cluster   a server that the test may stop, kill and restart
     run           run("athena", "migrate", ...) to the end, its status checked
     spawn         spawn("athena-worker", "--family=noop") in the background
+    case          support/crash.py: one row of the crash matrix
     workers       workers.start("noop", poll="1h"), with the settings of support/workers.py
 """
 import os
@@ -118,6 +119,15 @@ def spawn(default_url, programs):
 @pytest.fixture
 def workers(default_url, programs, tmp_path):
     return Workers(programs, default_url, tmp_path)
+
+
+@pytest.fixture
+def case(request, tmp_path, database, workers, programs):
+    """A case of the crash matrix; leases are short, and so are back-offs."""
+    from crash import Case
+    database.query("UPDATE athena.families SET lease = '6 s', backoff_base = '50 ms'")
+    named = request.node.callspec.params
+    return Case(named["point"], named["harm"], tmp_path, database, workers, programs)
 
 
 # What a failed test shows beside its own words: the logs of what it ran.

@@ -7,7 +7,7 @@
 # shellcheck disable=SC2317 # the checks are called by name
 set -u
 
-quick="format include_direction own_header_first banned_calls promises licence_lines places"
+quick="format include_direction own_header_first banned_calls promises licence_lines places durable_steps"
 all="$quick shell_scripts cpp_check tidy"
 
 files()
@@ -89,6 +89,15 @@ places()
 		'(^|[^[:alnum:]_.$}-])/(root|work|home/[a-z]+)/|https?://[a-z0-9.-]+\.[a-z]+' /dev/null |
 		grep -vE 'https?://([a-z0-9-]+\.)*(example(\.(com|org|net))?|test|invalid|localhost)([:/"'"'"' ]|$)'
 	return 0
+}
+
+# Whatever changes something durable has a fault point, for the crash matrix.
+durable_steps()
+{
+	[ -f src/base/fault_points.h ] || return 0
+	# shellcheck disable=SC2046 # names of ours have no spaces
+	awk -f tools/durable_steps.awk $(files 'sql/migrations/*.sql') src/base/fault_points.h \
+		$(files 'sql/statements/*.sql') $(files 'src/*/*.c')
 }
 
 shell_scripts()

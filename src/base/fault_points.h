@@ -23,9 +23,7 @@ STEP("sleep_sign", STATEMENT, "queue/sleep.c", "a worker without work", "its row
 STEP("sleep_unsign", STATEMENT, "queue/sleep.c", "its row in sleepers", "none")
 STEP("heartbeat", STATEMENT, "queue/registry.c", "the last heartbeat", "this one")
 STEP("claim", STATEMENT, "queue/claim.c", "tickets in ready", "leases")
-STEP("lock_family", STATEMENT, "queue/claim.c", "leases of others, counted",
-	"a claim that may count")
-STEP("wake_family", STATEMENT, "worker/worker.c", "a freed place", "a notification")
+STEP("claim_limited", STATEMENT, "queue/claim.c", "tickets in ready", "leases within the limits")
 STEP("dispatch", "send sent", "worker/slot.c", "a lease", "an executor that knows of it")
 STEP("execute", "begin begun end sent", "worker/executor.c", "a lease", "what the handler did")
 STEP("result", "read", "worker/attempts.c", "what the handler did", "its outcome")
@@ -46,6 +44,8 @@ STEP("migrations_record", CALL, "db/migrate.c", "a schema changed", "and recorde
 STEP("job_enqueue", CALL, "cli/enqueue.c", "nothing", "a job and its ticket")
 STEP("job_cancel", CALL, "cli/job.c", "a ticket", "an outcome, or a request")
 STEP("job_retry", CALL, "cli/job.c", "an outcome", "a ticket again")
+STEP("job_cancel_many", CALL, "cli/job.c", "tickets", "outcomes, or requests")
+STEP("job_retry_many", CALL, "cli/job.c", "outcomes", "tickets again")
 STEP("family_add", CALL, "cli/family.c", "no family", "its row")
 STEP("family_set", CALL, "cli/family.c", "its row", "the same, changed")
 STEP("family_pause", CALL, "cli/family.c", "a family", "the same, paused")
@@ -54,9 +54,10 @@ STEP("adopt", CALL, "cli/adopt.c", "a copy of a system", "a system")
 STEP("dev", "create", "cli/dev.c", "a server", "the database athena in it")
 
 /* A clone, phase by phase. */
-STEP("clone",
-	"validated prepared create created piped described verified mark marked rename renamed",
+STEP("clone", "validated prepared create created piped describe described verified",
 	"families/clone/", "one phase", "the next")
+STEP("clone_name", "mark marked rename renamed", "families/clone/staging.c",
+	"a verified staging database", "the target")
 STEP("clone_drop", "send answered", "families/clone/staging.c", "a staging database", "none")
 
 #undef STATEMENT

@@ -17,7 +17,6 @@ static const struct sql_statement *const work_statements[] = {
 	CLAIM_STATEMENTS,
 	SETTLE_STATEMENTS,
 	REPORT_STATEMENTS,
-	&sql_wake_family,
 	NULL,
 };
 

@@ -11,7 +11,11 @@ GOOD = {
     "src/base/fine.h": "/* SPDX-License-Identifier: PostgreSQL */\nint fine(void);\n",
     "src/base/fine.c": '/* SPDX-License-Identifier: PostgreSQL */\n#include "base/fine.h"\n',
     "src/queue/fine.c": '/* SPDX-License-Identifier: PostgreSQL */\n#include "base/fine.h"\n'
-                        '#include "sql_statements.h"\n',
+                        '#include "sql_statements.h"\nsend(&sql_move);\n',
+    "src/base/fault_points.h": '/* SPDX-License-Identifier: PostgreSQL */\nSTEP("move", STATEMENT, "queue/fine.c", "one", "two")\n',
+    "sql/statements/move.sql": "-- Moves a ticket to where it should be.\nDELETE FROM athena.ready\n",
+    "sql/migrations/0001_fine.sql": "CREATE FUNCTION athena.look() RETURNS integer\nLANGUAGE sql STABLE AS $$ SELECT 1 $$;\n"
+                                    "CREATE FUNCTION athena.act() RETURNS void\nLANGUAGE plpgsql AS $$ BEGIN END $$;\n",
     "src/athena.c": '/* SPDX-License-Identifier: PostgreSQL */\n#include "cli/command.h"\n',
     "sql/statements/fine.sql": "-- Takes nothing and changes nothing.\nSELECT 1\n",
     "tests/fine.py": "# SPDX-License-Identifier: PostgreSQL\nURL = 'http://s3.example.com/bucket'\n",
@@ -25,6 +29,10 @@ BAD = [
     ("banned_calls", "src/base/bad.c", "\tstrcpy(a, b);", "bad.c:1:"),
     ("banned_calls", "src/base/bad.h", "\tusleep(5);", "bad.h:1:"),
     ("promises", "sql/statements/bad.sql", "SELECT 1", "bad.sql"),
+    ("durable_steps", "sql/statements/bad.sql", "INSERT INTO athena.ready VALUES (1)", "bad.sql writes"),
+    ("durable_steps", "sql/statements/bad.sql", "SELECT athena.look(), athena.act()", "bad.sql writes"),
+    ("durable_steps", "src/base/fault_points.h", 'STEP("gone", "send", "queue/fine.c", "one", "two")', "gone is not in src/queue/fine.c"),
+    ("durable_steps", "src/db/bad.c", "\tif (!query_command(conn, sql, e))", "bad.c:1: runs a command"),
     ("licence_lines", "src/base/bad.c", "int bad;", "bad.c: no SPDX line"),
     ("places", "tests/bad.py", "PATH = '/home/someone/athena'", "bad.py:1:"),
     ("places", "src/base/bad.c", 'x = "http://registry.corp/";', "bad.c:1:"),
@@ -35,7 +43,8 @@ BAD = [
 def copy(tmp_path):
     """A working copy that holds tools/lint.sh and sources without a finding."""
     (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools/lint.sh", tmp_path / "tools/lint.sh")
+    for name in ("lint.sh", "durable_steps.awk"):
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools" / name)
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     for name, text in GOOD.items():
         write(tmp_path, name, text)

@@ -5,14 +5,16 @@ import pathlib
 import re
 import signal
 
-from athena_test import FAULT_BUILD, ROOT, kill_pid, processes, wait_until
-from ledger import Ledger
+import pytest
+
+from athena_test import FAULT_BUILD, ROOT, kill_pid, processes, run_program, wait_until
+from ledger import Ledger, settle_accounts, wait_drained
 
 LEASE_S = 6  # the shortest that a family may have
 
 # harm: the effect that the point has, and what the test does then (Case.hurt_NAME).
 EFFECTS = {"kill": "kill", "error": "error", "refuse": "error:22P05", "drop": "drop",
-           "executor": "stop", "late": "stop", "backend": "stop"}
+           "executor": "stop", "late": "stop", "away": "stop", "backend": "stop", "stopped": "stop"}
 
 
 def points():
@@ -23,6 +25,25 @@ def points():
     for step, quoted, name in re.findall(r'^STEP\("(\w+)",\s*(?:"([^"]*)"|(\w+)),', text, re.M):
         found[step] = (quoted or shorthands[name]).split()
     return found
+
+
+def rows(text):
+    """Parameters of a matrix: lines of a point, a load and harms. Those without a star are for
+    `make test-fault` only."""
+    everything = os.environ.get("ATHENA_MATRIX") == "all"
+    for line in text.strip().splitlines():
+        point, load, *harms = line.split()
+        for harm in harms:
+            if everything or harm[0] == "*":
+                yield pytest.param(point, load, harm.strip("*"), id=f"{point}-{harm.strip('*')}")
+
+
+def enqueue(database, count=1, family="noop", **columns):
+    """Jobs of one INSERT."""
+    names = "".join(f", {name}" for name in columns)
+    values = "".join(", %s" for _ in columns)
+    return database.column(f"INSERT INTO athena.jobs (family{names}) SELECT %s{values} FROM generate_series(1, %s) RETURNING id",
+                           family, *columns.values(), count)
 
 
 class Case:
@@ -49,7 +70,7 @@ class Case:
         return env
 
     def start_worker(self, is_armed=False, **options):
-        worker = self.workers.start(",".join(["noop", *OWN]), program=str(FAULT_BUILD / "athena-worker"),
+        worker = self.workers.start(",".join(["noop", "clone", *OWN]), program=str(FAULT_BUILD / "athena-worker"),
                                     env=self.environment(is_armed), families=OWN, **options)
         if is_armed:
             self.armed = worker
@@ -78,6 +99,11 @@ class Case:
             wait_until(lambda: state_of(pid) in "ZX", 10, f"{pid} was killed", every_s=0.005)
         return pid
 
+    def run(self, *args, is_armed=False, status=0, url=None):
+        """A command of athena's, armed or not."""
+        return run_program(str(FAULT_BUILD / "athena"), *args, url=url or self.database.url,
+                           env=self.environment(is_armed), status=status)
+
     def hurt_executor(self, pid):
         """SIGKILL to all its executors while it looks away."""
         for child, (parent, _) in processes().items():
@@ -98,6 +124,11 @@ class Case:
             wait_until(lambda: not self.database.query("SELECT ticket FROM athena.leases WHERE ticket = ANY (%s)", held),
                        LEASE_S + 10, "its leases are taken over")
 
+    def hurt_away(self, _pid):
+        """Others do everything while it is away."""
+        self.start_worker()
+        wait_drained(self.database)
+
     def forget_unheard(self):
         """Rows of registrations whose answer got lost, whose process lives under another id. The lane
         for it has an hour's patience, which it is spared here."""
@@ -105,9 +136,18 @@ class Case:
         self.database.query("UPDATE athena.workers SET heartbeat_at = now() - interval '2 hours' WHERE id <> ALL (%s::uuid[])", known)
         self.database.query("SELECT athena.lane_registry()")
 
-    def needs_help(self):
-        """Whether somebody else has to finish: a worker that lives finishes by itself."""
-        return not self.armed.is_running()
+    def finish(self):
+        """Whoever is left, or a new worker, drains all; everybody goes, and the accounts are settled."""
+        if not any(worker.is_running() for worker in self.workers.all):
+            self.start_worker()
+        wait_drained(self.database)
+        living = [program for program in self.programs.all if program.is_running()]
+        self.forget_unheard()
+        wait_until(lambda: self.database.value("SELECT count(*) FROM athena.workers") <= len(living), 20, "the dead are forgotten")
+        for program in living:
+            assert program.terminate() == 0
+        assert os.listdir(self.scratch) == []
+        return settle_accounts(self.database, self.ledger, self.programs.all, self.retried)
 
 
 OWN = {"own": {"run": "noop", "lease": "6s"},

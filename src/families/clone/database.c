@@ -2,6 +2,7 @@
 /* Owner, rights, settings and comment of the database itself. */
 #include "families/clone/database.h"
 
+#include "base/fault.h"
 #include <inttypes.h>
 
 #include "db/query.h"
@@ -21,7 +22,8 @@ static bool read_source(struct clone *clone, const struct sql_statement *stateme
 /* Runs it on the target. What the target refuses is noted; true unless we must stop. */
 static bool apply(struct clone *clone, const char *what, const struct buf *sql, struct err *e)
 {
-	if (attempt_command(clone->attempt, &clone->target.conn, sql->bytes, e))
+	if (!FAULT_FAILS("clone", "describe", PQsocket(clone->target.conn.pg), e) &&
+		attempt_command(clone->attempt, &clone->target.conn, sql->bytes, e))
 		return true;
 	if (e->kind != ERR_PERMANENT)
 		return err_in(e, "copying the %s of the database", what);

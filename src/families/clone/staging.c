@@ -134,14 +134,14 @@ bool staging_mark(struct clone *clone, struct err *e)
 	const char *mark = mark_text(clone);
 	bool ok;
 
-	if (FAULT_FAILS("clone", "mark", PQsocket(clone->target.conn.pg), e))
+	if (FAULT_FAILS("clone_name", "mark", PQsocket(clone->target.conn.pg), e))
 		return false;
 	if (conn_is_superuser(&clone->target.conn))
 		ok = ddl_run(clone->attempt, &clone->target.conn, e,
 			"ALTER DATABASE %I SET athena.clone = %L", clone->staging, mark);
 	else
 		ok = mark_by_comment(clone, mark, e);
-	return (ok && !FAULT_FAILS("clone", "marked", PQsocket(clone->target.conn.pg), e)) ||
+	return (ok && !FAULT_FAILS("clone_name", "marked", PQsocket(clone->target.conn.pg), e)) ||
 		err_in(e, "marking %s as verified", clone->staging);
 }
 
@@ -150,7 +150,7 @@ bool staging_rename(struct clone *clone, struct err *e)
 	int64_t deadline_ms = clock_boot_ms() + RENAME_WITHIN_MS;
 	int ready;
 
-	if (FAULT_FAILS("clone", "rename", PQsocket(clone->target.conn.pg), e))
+	if (FAULT_FAILS("clone_name", "rename", PQsocket(clone->target.conn.pg), e))
 		return false;
 	while (!ddl_run(clone->attempt, &clone->target.conn, e, "ALTER DATABASE %I RENAME TO %I",
 		clone->staging, clone->target.database)) {
@@ -164,5 +164,5 @@ bool staging_rename(struct clone *clone, struct err *e)
 		if (!attempt_wait(clone->attempt, NULL, 0, RENAME_AGAIN_MS, &ready, e))
 			return false;
 	}
-	return !FAULT_FAILS("clone", "renamed", PQsocket(clone->target.conn.pg), e);
+	return !FAULT_FAILS("clone_name", "renamed", PQsocket(clone->target.conn.pg), e);
 }

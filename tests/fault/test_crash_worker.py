@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The crash matrix: each point between two durable acts, with each harm that makes sense there.
+"""The crash matrix of a worker: each point between two durable acts, with each harm that makes sense there.
 
 Afterwards every job has ended once, the ledger of executions balances with what is recorded, and
 nothing is left (support/ledger.py). `make test` runs the rows with a star, `make test-fault` all.
 """
-import os
-
 import pytest
 
-from athena_test import wait_until
-from crash import Case
-from ledger import settle_accounts, wait_drained
+from crash import Case, enqueue, rows
+from ledger import wait_drained
 
 # Point, load, harms; * is the sample.
 ROWS = """
@@ -32,9 +29,9 @@ sleep_unsign.answered     burst    kill drop
 claim(noop).send                mixed    kill *error drop backend
 claim(noop).sent                mixed    *kill *drop backend
 claim(noop).answered            mixed    *kill *drop executor backend
-lock_family.send          limited  kill error drop
-lock_family.sent          limited  kill drop
-lock_family.answered      limited  kill drop
+claim_limited.send          limited  kill error drop
+claim_limited.sent          limited  kill drop
+claim_limited.answered      limited  kill drop
 dispatch.send             mixed    *kill executor
 dispatch.sent             mixed    kill *executor
 execute.begin             mixed    *kill
@@ -67,25 +64,7 @@ heartbeat.answered        slow     late
 """
 
 
-def rows():
-    everything = os.environ.get("ATHENA_MATRIX") == "all"
-    for line in ROWS.split("\n"):
-        if line:
-            point, load, *harms = line.split()
-            for harm in harms:
-                if everything or harm[0] == "*":
-                    yield pytest.param(point, load, harm.strip("*"), id=f"{point}-{harm.strip('*')}")
-
-
 # --- Loads: what the armed worker is given, so that it passes the point
-
-def enqueue(database, count=1, family="noop", **columns):
-    """Jobs of one INSERT."""
-    names = "".join(f", {name}" for name in columns)
-    values = "".join(", %s" for _ in columns)
-    return database.column(f"INSERT INTO athena.jobs (family{names}) SELECT %s{values} FROM generate_series(1, %s) RETURNING id",
-                           family, *columns.values(), count)
-
 
 def mixed(database):
     """Of everything: success, failures of each kind, a crash, a key, a delay, another family."""
@@ -125,28 +104,7 @@ def limited(database):
 LOADS = {"mixed": mixed, "trickle": trickle, "burst": burst, "limited": limited, "slow": slow, "talk": talk, "goodbye": trickle}
 
 
-@pytest.fixture
-def case(request, tmp_path, database, workers, programs):
-    """Leases of 6 s, and no back-off that anybody would have to wait for."""
-    database.query("UPDATE athena.families SET lease = '6 s', backoff_base = '50 ms' WHERE name IN ('noop', 'command')")
-    return Case(*(request.node.callspec.params[name] for name in ("point", "harm")), tmp_path, database, workers, programs)
-
-
-def finish(case):
-    """Whoever is left, or a new one, drains all; then everybody goes, and the accounts are settled."""
-    if case.needs_help():
-        case.start_worker()
-    wait_drained(case.database)
-    living = [program for program in case.programs.all if program.is_running()]
-    case.forget_unheard()
-    wait_until(lambda: case.database.value("SELECT count(*) FROM athena.workers") <= len(living), 15, "the dead are forgotten")
-    for program in living:
-        assert program.terminate() == 0
-    assert os.listdir(case.scratch) == []
-    return settle_accounts(case.database, case.ledger, case.programs.all, case.retried)
-
-
-@pytest.mark.parametrize("point, load, harm", rows())
+@pytest.mark.parametrize("point, load, harm", rows(ROWS))
 def test_worker(case, point, load, harm):
     step = point.split(".")[0]
     early = step in ("register", "family_declare")
@@ -154,7 +112,7 @@ def test_worker(case, point, load, harm):
         LOADS[load](case.database)
     case.start_worker(is_armed=True, concurrency=2, until=None if early else "registered")
     if load == "burst":
-        case.armed.wait_log("asleep", count=3)
+        case.armed.wait_log("asleep", count=4)
         LOADS[load](case.database)
     if load == "goodbye":
         wait_drained(case.database)
@@ -162,4 +120,4 @@ def test_worker(case, point, load, harm):
     case.hurt()
     if load == "goodbye":
         case.armed.wait()
-    finish(case)
+    case.finish()

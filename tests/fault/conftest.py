@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Of the crash matrix only the worker's sample runs with everything else; `make test-fault` runs all."""
+import os
+
+collect_ignore = [] if os.environ.get("ATHENA_MATRIX") == "all" else [
+    "test_crash_clone.py", "test_crash_commands.py", "test_crash_leader.py", "test_crash_points.py", "test_crash_sql.py"]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The crash matrix of clones: killed, failed or disconnected between all of its phases."""
+import os
+
+import pytest
+
+from athena_test import Database, kill_pid
+from clones import assert_no_traces, databases
+from crash import rows
+
+# Point, what is done, harms; * is the sample. What clone.c does in each phase fails by `error`.
+ROWS = """
+clone.validated       clone    kill error drop
+clone.prepared        clone    *kill error drop
+clone.create          clone    kill error drop
+clone.created         clone    *kill error *drop
+clone.piped           clone    *kill error drop
+clone.describe        clone    kill error drop
+clone.described       clone    kill error drop
+clone.verified        clone    kill *error drop
+clone_name.mark            clone    kill error drop
+clone_name.marked          clone    *kill error drop
+clone_name.rename          clone    kill error drop
+clone_name.renamed         clone    *kill error *drop
+clone_drop.send       leftover kill error drop
+clone_drop.answered   leftover *kill error drop
+progress_set.send     clone    kill error drop
+progress_set.sent     clone    kill drop
+progress_set.answered clone    kill *drop
+"""
+
+
+@pytest.fixture(scope="module")
+def source(cluster):
+    source = cluster.new_database(label="source")
+    source.query("CREATE TABLE t AS SELECT n AS id, n::text AS word FROM generate_series(1, 500) AS n;"
+                 "ALTER TABLE t ADD PRIMARY KEY (id); COMMENT ON TABLE t IS 'words'")
+    yield source
+    source.drop()
+
+
+def leave_staging(case, cluster):
+    """A first attempt that died with its worker, and left its staging database behind."""
+    case.point, wanted = "clone.created", case.point
+    case.harm, harm = "stopped", case.harm
+    worker = case.start_worker(is_armed=True)
+    executor = case.wait_hit()
+    worker.kill()
+    kill_pid(executor)
+    assert any(name.startswith("athena_stg_") for name in databases(cluster))
+    case.mark.unlink()
+    case.point, case.harm = wanted, harm
+
+
+@pytest.mark.parametrize("point, load, harm", rows(ROWS))
+def test_clone(case, cluster, source, point, load, harm):
+    target = f"copy_{os.getpid()}_{case.database.name}"
+    before = databases(cluster)
+    case.database.enqueue("clone", {"source": source.url, "target": cluster.url(target)})
+    if load == "leftover":
+        leave_staging(case, cluster)
+    case.start_worker(is_armed=True)
+    case.hurt()
+    case.finish()
+    try:
+        assert case.database.column("SELECT state::text FROM athena.outcomes") == ["succeeded"]
+        assert databases(cluster) == before | {target}
+        copy = Database(cluster, target)
+        assert copy.value("SELECT count(*) FROM t") == 500
+        copy.close()
+        assert_no_traces(cluster)
+    finally:
+        cluster.drop_database(target)

@@ -36,7 +36,7 @@ def test_a_worker_that_is_stopped_past_its_lease(short, start, workers, fault):
     has two executions of one job at once, and says so."""
     stopped = start(fault, concurrency=1)
     job = short.enqueue("noop", {"sleep_ms": 120000})
-    wait_until(start.ledger.executions, 5, "the job has begun")
+    wait_until(start.ledger.executions, what="the job has begun")
     short.query("UPDATE athena.jobs SET payload = '{}' WHERE id = %s", job)
     stop(stopped.pid)
     start(concurrency=1)
@@ -86,7 +86,7 @@ def test_the_accounts_balance_after_any_harm(short, start, workers):
     print(done)
     wait_drained(short, 60)
     wait_until(lambda: short.value("SELECT count(*) FROM athena.workers WHERE pid <> ALL (%s)",
-                                   [worker.pid for worker in pair]) == 0, 15, "the dead are forgotten")
+                                   [worker.pid for worker in pair]) == 0, what="the dead are forgotten")
     for worker in pair:
         assert worker.terminate() == 0
     accounts = settle_accounts(short, start.ledger, workers.all)

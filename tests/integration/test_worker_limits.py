@@ -69,7 +69,7 @@ def test_a_full_key_with_a_long_backlog_holds_up_nobody(database, workers):
     worker = workers.start(poll=HOUR, concurrency=2)
     worker.wait_log("asleep")
     for job in (*insert(database, 1, "'small'"), *insert(database, 1), *insert(database, 1, "'small'")):
-        database.wait_for_state(job, "succeeded", 60)
+        database.wait_for_state(job, "succeeded")
     assert database.value("SELECT count(*) FROM athena.outcomes") == 3
     other.settle_succeeded(row)  # a place of the key: its jobs go on, one by one
     wait_done(database, 20)
@@ -138,5 +138,5 @@ def test_a_job_without_a_key_behind_thousands_with_one_is_found(database, worker
     insert(database, 5000, "'big'")
     (lone,) = insert(database, 1)
     workers.start(poll=HOUR)
-    database.wait_for_state(lone, "succeeded", 60)
+    database.wait_for_state(lone, "succeeded")
     assert_lawful(database)

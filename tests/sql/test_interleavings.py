@@ -168,7 +168,7 @@ def act(scene, first, second, ending):
     one.execute("BEGIN")
     answer = told(scene.send(0, first))
     background = scene.send(1, second)
-    wait_until(lambda: is_settled(scene, second, background), 60, f"{second} has ended or waits for {first}", every_s=0.001)
+    wait_until(lambda: is_settled(scene, second, background), what=f"{second} has ended or waits for {first}", every_s=0.001)
     course = "at once" if background.is_done() else "waits"
     one.execute(ending)
     return answer, course, told(background), scene.places()

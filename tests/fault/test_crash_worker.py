@@ -6,7 +6,7 @@ nothing is left (support/ledger.py). `make test` runs the rows with a star, `mak
 """
 import pytest
 
-from crash import Case, enqueue, rows
+from crash import enqueue, rows
 from ledger import wait_drained
 
 # Point, load, harms; * is the sample.

@@ -16,6 +16,7 @@ V :=
 PACKAGES :=
 PREFIX := /usr/local
 PEERS :=
+MAJORS :=
 CHECKS :=
 OUT :=
 DESTDIR :=
@@ -33,7 +34,7 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all faults demo test test-fault model check lint bench bench-long fmt install clean help FORCE
+.PHONY: all faults demo test test-fault test-majors model check lint bench bench-long fmt install clean help FORCE
 
 all:
 
@@ -41,9 +42,10 @@ all:
 
 MODULES := libpq libuv yaml-0.1 jansson libcrypto libmicrohttpd libsystemd
 PURPOSES := build \
-	$(if $(filter demo test test-fault bench%,$(GOALS)),run) \
+	$(if $(filter demo test test-fault test-majors bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
-	$(if $(filter test test-fault,$(GOALS)),test) \
+	$(if $(filter test test-fault test-majors,$(GOALS)),test) \
+	$(if $(filter test-majors,$(GOALS)),majors) \
 	$(if $(filter model,$(GOALS)),model) \
 	$(if $(filter check lint,$(GOALS)),check) \
 	$(if $(filter lint,$(GOALS)),lint)
@@ -228,6 +230,10 @@ test: all faults $(UNIT) $(SUPPORT)
 test-fault: all faults $(SUPPORT)
 	$(Q)ATHENA_MATRIX=all tests/run tests/fault
 
+# MAJORS: only these, of 14 to 18.
+test-majors: all $(SUPPORT)
+	$(Q)tests/majors $(MAJORS)
+
 check: $(UNIT)
 	$(Q)$(UNIT)
 	$(Q)tools/lint.sh quick
@@ -288,6 +294,7 @@ help:
 	@echo 'make            the programs, in $(BUILD)/'
 	@echo 'make demo       a sample database cloned by one INSERT, in a private Postgres'
 	@echo 'make test       all tests, against a private Postgres; ends with "N passed, N failed"'
+	@echo 'make test-majors the engine on Postgres 14 to 18: servers from the network, an hour'
 	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
 	@echo 'make model      the protocol in Promela (model/), checked by spin: two minutes; CHECKS=wake'
 	@echo 'make bench      every benchmark, short, with plots: ten minutes; PEERS=DIR OUT=DIR'

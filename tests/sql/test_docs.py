@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from athena_test import ROOT
+from athena_test import ROOT, client
 
 DOCUMENT = ROOT / "docs/sql.md"
 PROMPT = re.compile(r"^shop([=\-'])> ", re.MULTILINE)
@@ -39,7 +39,7 @@ def normal(text):
 class Psql:
     def __init__(self, database):
         self.process = subprocess.Popen(
-            [database.cluster.bin / "psql", "-X", "-q", database.url], text=True, stdin=subprocess.PIPE,
+            [client("psql"), "-X", "-q", database.url], text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.answer("\\set SHOW_CONTEXT never\n\\set QUIET off\n\\set PROMPT1 ''\nSET search_path = pg_catalog;")
 

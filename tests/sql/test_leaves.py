@@ -10,7 +10,7 @@ import time
 import psycopg
 import pytest
 
-from athena_test import PROMPT_S, wait_until
+from athena_test import PROMPT_S, client, wait_until
 from sessions import Background, Worker, assert_lawful, depth, place, small_leaves, somebody
 
 LEADER = somebody()
@@ -459,13 +459,13 @@ def test_5_3_a_real_pg_dump_gets_a_whole_database(database, worker, tmp_path):
     finish(database, worker, 8)
     database.enqueue("noop", unique_key="k")
     skip_to(database, 10)
-    dump = subprocess.Popen([database.cluster.bin / "pg_dump", "-Fc", "-f", tmp_path / "dump", database.url])
+    dump = subprocess.Popen([client("pg_dump"), "-Fc", "-f", tmp_path / "dump", database.url])
     while dump.poll() is None:
         lane(database, "leaves")
         prune(database)
     assert dump.wait() == 0
     copy = database.cluster.new_database()
-    subprocess.run([database.cluster.bin / "pg_restore", "-e", "-d", copy.url, tmp_path / "dump"], check=True)
+    subprocess.run([client("pg_restore"), "-e", "-d", copy.url, tmp_path / "dump"], check=True)
     assert copy.conservation() == []
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="copy of another system"):
         Worker(copy)

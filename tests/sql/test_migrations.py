@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 import rights
-from athena_test import Cluster, run_program
+from athena_test import Cluster, client, run_program
 from sessions import Worker, assert_lawful
 
 ROLES = ("athena_owner", "athena_worker", "athena_producer", "athena_reader")
@@ -48,7 +48,7 @@ def assert_works(database):
 
 def schema_of(database):
     """The schema as pg_dump writes it, without the random words of \\restrict."""
-    text = subprocess.run([database.cluster.bin / "pg_dump", "--schema-only", "--schema=athena", database.url],
+    text = subprocess.run([client("pg_dump"), "--schema-only", "--schema=athena", database.url],
                           check=True, capture_output=True, text=True).stdout
     return [line for line in text.splitlines() if "restrict" not in line]
 
@@ -130,7 +130,7 @@ def test_the_script_makes_the_same_schema(zero):
         conn.execute("CREATE ROLE scripted LOGIN CREATEROLE")
     by_program, by_script = new_database(zero, "installer"), new_database(zero, "scripted")
     script = run_program("athena", "migrate", "--sql").stdout
-    subprocess.run([zero.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", zero.url(by_script.name, "scripted")],
+    subprocess.run([client("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", zero.url(by_script.name, "scripted")],
                    input=script, text=True, check=True, stdout=subprocess.DEVNULL)
     migrate(by_program, "installer")
     assert schema_of(by_program) == schema_of(by_script)
@@ -150,9 +150,9 @@ def test_the_schema_survives_dump_and_restore(zero):
     database = new_database(zero, "installer")
     migrate(database, "installer")
     database.enqueue("noop")
-    dump = subprocess.run([zero.bin / "pg_dump", "-Fc", database.url], check=True, capture_output=True).stdout
+    dump = subprocess.run([client("pg_dump"), "-Fc", database.url], check=True, capture_output=True).stdout
     copy = zero.new_database()
-    subprocess.run([zero.bin / "pg_restore", "-e", "-d", copy.url], input=dump, check=True)
+    subprocess.run([client("pg_restore"), "-e", "-d", copy.url], input=dump, check=True)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
         Worker(copy)
     copy.query("SELECT athena.adopt()")

@@ -54,13 +54,24 @@ def wait_until(condition, deadline_s=DEADLINE_S, what=None, every_s=0.02):
         time.sleep(every_s)
 
 
+def debian_bins():
+    """{major: folder of programs}, of the Debian packages."""
+    return {int(path.parent.name): path for path in pathlib.Path("/usr/lib/postgresql").glob("*/bin")}
+
+
 def postgres_bin():
     """Where initdb and postgres are: $ATHENA_PG_BIN, or the newest major that Debian installed."""
     if "ATHENA_PG_BIN" in os.environ:
         return pathlib.Path(os.environ["ATHENA_PG_BIN"])
-    majors = sorted(int(path.parent.name) for path in pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
-    assert majors, "no Postgres server in /usr/lib/postgresql"
-    return pathlib.Path(f"/usr/lib/postgresql/{majors[-1]}/bin")
+    bins = debian_bins()
+    assert bins, "no Postgres server in /usr/lib/postgresql"
+    return bins[max(bins)]
+
+
+def client(name):
+    """psql, pg_dump, ...: beside the server, or Debian's newest where only a server was unpacked."""
+    beside = postgres_bin() / name
+    return beside if beside.exists() else debian_bins()[max(debian_bins())] / name
 
 
 def server_ids():
@@ -97,13 +108,14 @@ class Cluster:
     """A private Postgres server that listens on a socket in its own folder and nowhere else.
 
     Settings override support/postgresql.conf. `hba` replaces pg_hba.conf, which trusts everybody.
+    `bin` is the folder of another server's programs.
     """
 
     port = 5432
     user = "postgres"
 
-    def __init__(self, hba=None, **settings):
-        self.bin = postgres_bin()
+    def __init__(self, hba=None, bin=None, **settings):
+        self.bin = bin or postgres_bin()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="athena-pg-", dir="/tmp"))
         self.directory.chmod(0o755)
         self.data = self.directory / "data"
@@ -146,7 +158,7 @@ class Cluster:
 
     def _answers_or_died(self):
         return not self.is_running() or subprocess.run(
-            [self.bin / "pg_isready", "-q", "-h", self.host, "-p", str(self.port)]).returncode == 0
+            [client("pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]).returncode == 0
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None

@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from athena_test import DEADLINE_S, ROOT, processes, wait_until
+from athena_test import DEADLINE_S, ROOT, client, processes, wait_until
 
 PHASES = ["validate_source", "prepare_target", "resolve_tools", "dump_source", "restore_target",
           "verify_target", "complete"]
@@ -27,7 +27,7 @@ def load_bytes(database, megabytes, tables=4):
 
 def dump(cluster, name):
     """What pg_dump says of a database."""
-    done = subprocess.run([cluster.bin / "pg_dump", "-d", cluster.url(name)], check=True,
+    done = subprocess.run([client("pg_dump"), "-d", cluster.url(name)], check=True,
                           capture_output=True, text=True)
     return [line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict ", line)]
 
@@ -36,8 +36,8 @@ def copy_by_hand(cluster, source, target):
     """pg_dump | pg_restore, as anybody would do it."""
     with cluster.connect() as conn:
         conn.execute(f'CREATE DATABASE "{target}" TEMPLATE template0')
-    subprocess.run(f"set -o pipefail; {cluster.bin}/pg_dump -Fc -d '{cluster.url(source)}' |"
-                   f" {cluster.bin}/pg_restore -e -d '{cluster.url(target)}'",
+    subprocess.run(f"set -o pipefail; {client('pg_dump')} -Fc -d '{cluster.url(source)}' |"
+                   f" {client('pg_restore')} -e -d '{cluster.url(target)}'",
                    shell=True, check=True, executable="/bin/bash")
 
 

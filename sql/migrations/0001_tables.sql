@@ -221,7 +221,7 @@ CREATE TABLE athena.waiting (
 	job_id     bigint PRIMARY KEY,
 	ticket     bigint NOT NULL,
 	expires_at timestamptz NOT NULL,
-	parked_at  timestamptz NOT NULL DEFAULT now(),
+	claimed_at timestamptz NOT NULL DEFAULT now(),
 	priority   smallint NOT NULL,
 	attempt    smallint NOT NULL,
 	has_key    boolean NOT NULL,
@@ -229,7 +229,8 @@ CREATE TABLE athena.waiting (
 	timeout    interval,
 	concurrency_key text COLLATE "C"
 );
-COMMENT ON TABLE athena.waiting IS 'Jobs parked until an outside callback or its timeout.';
+CREATE INDEX waiting_late ON athena.waiting (expires_at);
+COMMENT ON TABLE athena.waiting IS 'Jobs parked until somebody outside answers (athena.waits), or expires_at.';
 
 CREATE TABLE athena.uniques (
 	family text COLLATE "C" NOT NULL,
@@ -366,10 +367,11 @@ INSERT INTO athena.lanes (lane, number, visible, every, help) VALUES
 	('promote',   1, true,  '250 ms', 'scheduled jobs that fall due become ready'),
 	('rescue',    2, true,  '250 ms', 'jobs of silent or dead workers become ready again'),
 	('deadlines', 3, true,  '250 ms', 'attempts far over their timeout are taken from their worker'),
-	('tallies',   4, false, '10 s',   'folds the deltas that the depth is summed from'),
-	('leaves',    5, false, '10 s',   'makes leaves of partitioned tables ahead of need'),
-	('prune',     6, false, '10 s',   'removes jobs whose retention has passed'),
-	('registry',  7, false, '10 s',   'forgets workers that are gone, and what they left');
+	('waits',     4, true,  '250 ms', 'attempts whose wait nobody answered in time have failed'),
+	('tallies',   5, false, '10 s',   'folds the deltas that the depth is summed from'),
+	('leaves',    6, false, '10 s',   'makes leaves of partitioned tables ahead of need'),
+	('prune',     7, false, '10 s',   'removes jobs whose retention has passed'),
+	('registry',  8, false, '10 s',   'forgets workers that are gone, and what they left');
 
 INSERT INTO athena.families (name, builtin, summary, lease, timeout, max_attempts, payload_keys) VALUES
 	('noop', true, 'does nothing, or sleeps, fails and crashes as told; for tests and benchmarks',

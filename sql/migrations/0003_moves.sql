@@ -156,7 +156,7 @@ $$;
 -- Claims up to `most` jobs of one family. Programs written in C send claim.sql and claim_limited.sql
 -- instead; a test holds both to the same answers.
 CREATE FUNCTION athena.claim(worker_id uuid, family text, most integer DEFAULT 1)
-RETURNS TABLE (job_id bigint, ticket bigint, attempt smallint, priority smallint, kind text, payload jsonb, deadline_at timestamptz)
+RETURNS TABLE (job_id bigint, ticket bigint, attempt smallint, priority smallint, kind text, payload jsonb, deadline_at timestamptz, answers jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 	SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 	SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
@@ -176,7 +176,7 @@ BEGIN
 			USING ERRCODE = 'no_data_found', HINT = 'SELECT athena.register_worker(...) first; a silent worker is forgotten.';
 	END IF;
 	IF fam.is_limited THEN
-		RETURN QUERY SELECT c.job_id, c.ticket, c.attempt, c.priority, c.kind, c.payload, c.deadline_at
+		RETURN QUERY SELECT c.job_id, c.ticket, c.attempt, c.priority, c.kind, c.payload, c.deadline_at, c.answers
 			       FROM athena.claim_limited(claim.worker_id, claim.family, most) AS c
 			      ORDER BY c.priority, c.ticket;
 		RETURN;
@@ -205,7 +205,8 @@ BEGIN
 		  FROM (SELECT count(*) AS jobs FROM picked) AS n,
 		       (VALUES ('ready'::athena.job_state, -1), ('running', 1)) AS d (state, sign)
 		 WHERE n.jobs > 0)
-	SELECT l.job_id, l.ticket, l.attempt, l.priority, j.kind, j.payload, l.deadline_at
+	SELECT l.job_id, l.ticket, l.attempt, l.priority, j.kind, j.payload, l.deadline_at,
+	       CASE WHEN l.ticket <> l.job_id THEN athena.answers(l.job_id) END
 	  FROM leased AS l LEFT JOIN athena.jobs AS j ON j.id = l.job_id
 	 ORDER BY l.priority, l.ticket;
 END
@@ -437,7 +438,7 @@ CREATE FUNCTION athena.claim_limited(
 	worker_id uuid, family text, most integer, lanes smallint[] DEFAULT '{0,1,2,3,4,5,6,7,8,9}',
 	after bigint[] DEFAULT '{0,0,0,0,0,0,0,0,0,0}', is_fair boolean DEFAULT random() < 0.125)
 RETURNS TABLE (job_id bigint, ticket bigint, attempt smallint, priority smallint, timeout interval, kind text, payload jsonb,
-	deadline_at timestamptz, waited_s double precision)
+	deadline_at timestamptz, waited_s double precision, answers jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -472,7 +473,8 @@ BEGIN
 			VALUES (fam.name, 'ready', -cardinality(picks)), (fam.name, 'running', cardinality(picks)))
 		SELECT l.job_id, l.ticket, l.attempt, l.priority, l.timeout, j.kind, j.payload, l.deadline_at,
 		       CASE WHEN l.attempt = 1 AND (l.ticket = l.job_id OR j.run_at > j.created_at)
-			    THEN extract(epoch FROM at - j.run_at)::double precision END
+			    THEN extract(epoch FROM at - j.run_at)::double precision END,
+		       CASE WHEN l.ticket <> l.job_id THEN athena.answers(l.job_id) END
 		  FROM leased AS l LEFT JOIN athena.jobs AS j ON j.id = l.job_id;
 	END IF;
 END
@@ -522,20 +524,23 @@ $$;
 CREATE FUNCTION athena.check_result(result text, error_kind text, retry_in interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF result IS NULL OR result NOT IN ('succeeded', 'failed', 'cancelled', 'returned', 'snoozed') THEN
+	IF result IS NULL OR result NOT IN ('succeeded', 'failed', 'cancelled', 'returned', 'snoozed', 'parked') THEN
 		RAISE EXCEPTION 'unknown result "%"', result USING ERRCODE = 'invalid_parameter_value',
-			DETAIL = 'Known results: succeeded, failed, cancelled, returned, snoozed.';
+			DETAIL = 'Known results: succeeded, failed, cancelled, returned, snoozed, parked.';
 	ELSIF error_kind NOT IN ('transient', 'permanent', 'timeout', 'crashed') THEN
 		RAISE EXCEPTION 'unknown kind of error "%"', error_kind USING ERRCODE = 'invalid_parameter_value',
 			DETAIL = 'Known kinds: transient, permanent, timeout, crashed.';
 	ELSIF retry_in < '0' OR retry_in > '10 years' THEN
 		RAISE EXCEPTION 'retry_in is 0 to 10 years, not %', retry_in USING ERRCODE = 'invalid_parameter_value';
+	ELSIF result = 'parked' AND retry_in IS NULL THEN
+		RAISE EXCEPTION 'a parked job needs retry_in: for how long to wait' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 END
 $$;
 
--- Ends an attempt. result: succeeded, failed, cancelled, returned (unrun, not counted) or snoozed
--- (not counted, again after retry_in). error_kind: transient, permanent, timeout, crashed.
+-- Ends an attempt. result: succeeded, failed, cancelled, returned (unrun, not counted), snoozed (not
+-- counted, again after retry_in) or parked (goes on when its wait is answered, for retry_in at most).
+-- error_kind: transient, permanent, timeout, crashed.
 -- answer: settled; already (this very ticket was settled before: fine); lost (not yours any more).
 CREATE FUNCTION athena.settle(
 	worker_id uuid, job_id bigint, ticket bigint, result text, error text DEFAULT NULL,
@@ -571,10 +576,12 @@ BEGIN
 		state := 'scheduled';
 		run_at := now() + coalesce(retry_in, '0');
 		PERFORM athena.lease_to_scheduled(l, l.attempt - 1, run_at);
+	ELSIF result = 'parked' THEN
+		SELECT p.state, p.run_at INTO settle.state, settle.run_at FROM athena.lease_park(l, retry_in) AS p;
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION athena.settle IS 'Ends an attempt: result is succeeded, failed, cancelled, returned or snoozed; answers settled, already or lost.';
+COMMENT ON FUNCTION athena.settle IS 'Ends an attempt: result is succeeded, failed, cancelled, returned, snoozed or parked; answers settled, already or lost.';
 
 -- What became of a ticket that is not leased any more: the truth after an unknown COMMIT. A failure
 -- that somebody else recorded comes first, since a lost last attempt ends the job, with this ticket.
@@ -591,7 +598,9 @@ BEGIN
 	END IF;
 	SELECT o.state INTO settle_recall.state FROM athena.outcomes AS o
 	 WHERE o.job_id = settle_recall.job_id AND o.ticket = settle_recall.ticket AND o.worker_id = settle_recall.worker_id;
-	answer := CASE WHEN FOUND OR failed IS NOT NULL THEN 'already' ELSE 'lost' END;
+	answer := CASE WHEN FOUND OR failed IS NOT NULL OR EXISTS (SELECT FROM athena.waits AS w
+			WHERE w.ticket = settle_recall.ticket AND w.worker_id = settle_recall.worker_id AND w.parked_at IS NOT NULL)
+		  THEN 'already' ELSE 'lost' END;
 END
 $$;
 
@@ -636,6 +645,8 @@ BEGIN
 		RETURNING s.job_id, s.job_id, s.family, s.priority, s.attempt, s.has_key, s.timeout
 		     INTO t.ticket, t.job_id, t.family, t.priority, t.attempt, t.has_key, t.timeout;
 	ELSIF place = 'waiting' THEN
+		UPDATE athena.waits AS w SET state = 'cancelled', ended_at = clock_timestamp()
+		 WHERE w.ticket = seen_ticket AND w.state = 'open'; -- waits for whoever is just answering
 		DELETE FROM athena.waiting AS w WHERE w.job_id = take_idle.job_id
 		RETURNING w.ticket, w.job_id, w.family, w.priority, w.attempt, w.has_key, w.timeout
 		     INTO t.ticket, t.job_id, t.family, t.priority, t.attempt, t.has_key, t.timeout;
@@ -717,7 +728,8 @@ BEGIN
 END
 $$;
 
--- Runs a dead or cancelled job again from attempt 0, or a scheduled one now. The body is locked
+-- Runs a dead or cancelled job again from attempt 0, without the answers it got, a scheduled one now,
+-- and a waiting one without the answer it waits for. The body is locked
 -- first and until the end: pruning passes by a locked one, and so no job comes back to life without
 -- its body. Loops as cancel does.
 CREATE FUNCTION athena.retry(job_id bigint) RETURNS bigint
@@ -737,16 +749,20 @@ BEGIN
 		SELECT * INTO seen FROM athena.place_of(retry.job_id);
 		IF seen.place = 'scheduled' THEN
 			t := athena.take_idle(retry.job_id, 'scheduled', NULL, NULL, NULL);
+		ELSIF seen.place = 'waiting' THEN
+			t := athena.take_idle(retry.job_id, 'waiting', seen.ticket, NULL, NULL);
+			t.attempt := t.attempt - 1;
 		ELSIF seen.place IN ('dead', 'cancelled') THEN
 			DELETE FROM athena.outcomes AS o WHERE o.job_id = retry.job_id AND o.state = seen.place
 			RETURNING o.job_id, 0 INTO t.job_id, t.attempt;
+			DELETE FROM athena.waits AS w WHERE w.job_id = retry.job_id;
 		ELSE
-			RAISE EXCEPTION 'job % is %: only dead, cancelled and scheduled jobs can be retried',
+			RAISE EXCEPTION 'job % is %: only dead, cancelled, scheduled and waiting jobs can be retried',
 				job.id, coalesce(seen.place::text, 'nowhere')
 				USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('athena job show %s', job.id);
 		END IF;
 	END LOOP;
-	IF job.unique_key IS NOT NULL AND seen.place <> 'scheduled' THEN
+	IF job.unique_key IS NOT NULL AND seen.place IN ('dead', 'cancelled') THEN
 		PERFORM athena.take_key_again(job);
 	END IF;
 	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
@@ -756,7 +772,7 @@ BEGIN
 	RETURN job.id;
 END
 $$;
-COMMENT ON FUNCTION athena.retry IS 'Makes a dead or cancelled job ready again, from attempt 0; a scheduled one is made ready now. Returns the job id.';
+COMMENT ON FUNCTION athena.retry IS 'Makes a dead or cancelled job ready again, from attempt 0; a scheduled or waiting one is made ready now. Returns the job id.';
 
 CREATE FUNCTION athena.need_family(family text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -521,6 +521,9 @@ BEGIN
 	IF did = 0 THEN
 		did := athena.prune_weeks('failures', greatest(finished, dead));
 	END IF;
+	IF did = 0 THEN
+		did := athena.prune_waits(greatest(finished, dead));
+	END IF;
 	FOR pair IN SELECT * FROM athena.pairs() AS p WHERE p.high <= used LOOP
 		EXIT WHEN did > 0;
 		IF athena.may_prune_pair(pair.low, pair.high, finished, dead) THEN
@@ -586,6 +589,7 @@ BEGIN
 		WHEN 'promote' THEN athena.lane_promote(most)
 		WHEN 'rescue' THEN athena.lane_rescue(most)
 		WHEN 'deadlines' THEN athena.lane_deadlines(most)
+		WHEN 'waits' THEN athena.lane_waits(most)
 		WHEN 'tallies' THEN athena.lane_tallies()
 		WHEN 'leaves' THEN athena.lane_leaves()
 		WHEN 'prune' THEN athena.lane_prune(finished, dead)

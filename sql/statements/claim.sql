@@ -28,6 +28,7 @@ counted AS (
 	 WHERE n.jobs > 0)
 SELECT l.job_id, l.ticket, l.attempt, l.priority,
        (extract(epoch FROM l.timeout) * 1000)::bigint AS timeout_ms, j.kind, j.payload,
+       CASE WHEN l.ticket <> l.job_id THEN athena.answers(l.job_id) END AS answers,
        CASE WHEN l.attempt = 1 AND (l.ticket = l.job_id OR j.run_at > j.created_at)
 	    THEN date_part('epoch', now() - j.run_at) END AS waited_s
   FROM leased AS l LEFT JOIN athena.jobs AS j ON j.id = l.job_id

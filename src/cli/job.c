@@ -237,10 +237,10 @@ static const struct option_row retry_options[] = {
 const struct command command_job_retry = {
 	.name = "job retry",
 	.args = "[JOB...]",
-	.summary = "runs dead or cancelled jobs again, scheduled ones now",
+	.summary = "runs dead or cancelled jobs again, scheduled and waiting ones now",
 	.help = "A dead or cancelled job starts over with all of its attempts. If another "
 		"unfinished job\n"
-		"holds its unique key by now, it stays as it is.\n"
+		"holds its unique key by now, it stays as it is. A waiting one gives up its wait.\n"
 		"\n"
 		"  athena job retry 17\n"
 		"  athena job retry --state dead --family clone --since 1h\n",

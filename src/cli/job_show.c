@@ -187,6 +187,8 @@ static void print_next(const struct terminal *terminal, const PGresult *job)
 		{"scheduled", "cancel", "", "never run it"},
 		{"running", "events", " --follow", "see what it does"},
 		{"running", "cancel", "", "ask it to stop"},
+		{"waiting", "events", " --follow", "see when it is answered"},
+		{"waiting", "retry", "", "run it again now, without an answer"},
 		{"waiting", "cancel", "", "wait no longer"},
 		{"dead", "retry", "", "run it again, with all its attempts"},
 		{"cancelled", "retry", "", "run it after all"},

@@ -61,6 +61,7 @@ static void fill(struct config *config)
 	config->retention.finished_ms = number(config, "retention", "finished");
 	config->retention.dead_ms = number(config, "retention", "dead");
 	config->http_listen = text(config, "http", "listen");
+	config->http_callback_secret = text(config, "http", "callback_secret");
 	config->pg_dump_path = text(config, "pg", "dump_path");
 	config->pg_restore_path = text(config, "pg", "restore_path");
 	config->daemon_enabled = truth(config, "daemon", "enabled");
@@ -82,6 +83,9 @@ static bool check_together(const struct config *config, struct err *e)
 			"worker.heartbeat and worker.fence_margin together must be shorter than "
 			"the default lease of %d s",
 			(int)(config_limit("lease") / 1000));
+	if (config->http_callback_secret && strlen(config->http_callback_secret) < 16)
+		return err_set(
+			e, ERR_CONFIG, "http.callback_secret must have at least 16 characters");
 	for (size_t i = 0; i < config->family_count; i++)
 		if (config->families[i].lease_ms > 0 && config->families[i].lease_ms <= shortest_ms)
 			return err_set(e, ERR_CONFIG,

@@ -43,6 +43,7 @@ struct config_family {
 	int64_t lease_ms;	    /* how long a silent worker keeps a job; 0: not said */
 	int max_attempts;	    /* 0: not said */
 	const int *permanent_exits; /* exit statuses, ended by -1; NULL: not said */
+	int64_t wait_timeout_ms;    /* for how long its jobs may be parked; 0: never */
 	const struct config_pair *env; /* added to the command's environment; never NULL */
 	const char *where;	       /* "config.yaml:12", to begin an error with */
 };
@@ -70,9 +71,10 @@ struct config {
 		int64_t dead_ms;
 	} retention;
 
-	const char *http_listen;     /* "127.0.0.1:4052", of `athena server` */
-	const char *pg_dump_path;    /* NULL: looked for in PATH */
-	const char *pg_restore_path; /* NULL: looked for in PATH */
+	const char *http_callback_secret; /* signs answers from outside; NULL: none are taken */
+	const char *http_listen;	  /* "127.0.0.1:4052", of `athena server` */
+	const char *pg_dump_path;	  /* NULL: looked for in PATH */
+	const char *pg_restore_path;	  /* NULL: looked for in PATH */
 	bool daemon_enabled;
 	enum log_level log_level;
 	enum log_format log_format;

@@ -134,6 +134,7 @@ static bool load_family(const struct load *load, const struct tree *member,
 		.max_attempts = (int)option_int(rows, values, "max_attempts"),
 		.permanent_exits =
 			exits_of(load->arena, json_object_get(values, "permanent_exits")),
+		.wait_timeout_ms = option_int(rows, values, "wait_timeout"),
 		.env = env_of(load->arena, json_object_get(values, "env")),
 		.where = where,
 	};

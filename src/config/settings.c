@@ -65,6 +65,9 @@ static const struct option_row daemon_rows[] = {
 static const struct option_row http_rows[] = {
 	{"listen", OPTION_TEXT, 0, "127.0.0.1:4052",
 		.help = "address of `athena server`; athena-worker listens only with --http"},
+	{"callback_secret", OPTION_TEXT, OPTION_SECRET,
+		.help = "with it, --http takes signed POST /callbacks/TOKEN for jobs that wait; 16 "
+			"characters at least"},
 	{0},
 };
 
@@ -102,6 +105,8 @@ const struct option_row settings_family[] = {
 	{"env", OPTION_OBJECT, .help = "names and values added to the command's environment"},
 	{"permanent_exits", OPTION_INTS, 0, NULL, 1, 255,
 		.help = "exit statuses that are not worth a retry, instead of the usual ones"},
+	{"wait_timeout", OPTION_DURATION, 0, NULL, SECOND, YEAR,
+		.help = "lets the command park its job by exit status 100, for so long at most"},
 	{"concurrency", OPTION_INT, OPTION_RELOADABLE, NULL, 1, 1000,
 		.help = "slots of one process; worker.concurrency when not set"},
 	{"timeout", OPTION_DURATION, 0, NULL, SECOND, YEAR,

@@ -32,6 +32,7 @@ struct attempt {
 	int64_t ticket; /* the fence: names whatever this attempt leaves in the world */
 	int number;	/* 1, 2, ...: for people */
 	const json_t *payload;
+	const json_t *answers; /* what its waits brought, by their names; NULL: nothing */
 	struct arena arena;
 	void *state; /* the handler's own, for ->cancel() */
 	struct executor *executor;
@@ -66,6 +67,40 @@ void attempt_progress(struct attempt *attempt, int64_t done, int64_t total, cons
 struct pollfd;
 MUSTCHECK bool attempt_wait(struct attempt *attempt, struct pollfd *fds, int count, int timeout_ms,
 	int *ret_ready, struct err *e);
+
+/*
+ * Waiting for somebody outside, for hours or weeks, without holding an executor or a lease:
+ *
+ *     const json_t *paid = attempt_answer(attempt, "paid");
+ *     if (!paid) {
+ *             if (!attempt_open_wait(attempt, "paid", &token, e) || !ask_for_money(token, e))
+ *                     return false;
+ *             attempt_park(attempt, 3600 * 1000);
+ *             return true;
+ *     }
+ *     ... goes on with what athena.complete_wait() was given
+ *
+ * Whoever has the token may end the wait, once, as soon as it is told; then the job is run again,
+ * from the beginning, with the answer, as the same attempt. A wait that failed, or that nobody
+ * answered in time, is a failed attempt. One wait per attempt; its token is stale when the attempt
+ * ends in any other way than parked. Do not log the token.
+ */
+
+/*
+ * Opens a wait. *ret_token lives as long as the attempt. While Postgres is away it blocks, as
+ * attempt_wait() does. ERR_TRANSIENT when the job is somebody else's by now.
+ */
+MUSTCHECK bool attempt_open_wait(
+	struct attempt *attempt, const char *name, const char **ret_token, struct err *e);
+
+/*
+ * The job is to wait for wait_ms at most, once execute() has returned true. There must be an open
+ * wait (asserted).
+ */
+void attempt_park(struct attempt *attempt, int64_t wait_ms);
+
+/* What the wait of this name brought, any JSON value; NULL: it has not been answered. */
+const json_t *attempt_answer(const struct attempt *attempt, const char *name);
 
 /* True once the attempt has been asked to stop. */
 bool attempt_is_cancelled(const struct attempt *attempt);

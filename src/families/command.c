@@ -24,6 +24,7 @@ enum {
 	OUTPUT_MAX = 1 << 20,	/* bytes of output that become events; the rest is dropped */
 	OUTPUT_LINE_COST = 100, /* what a line counts for beside its text */
 	LINGER_MS = 1000,	/* for output after the end, when a grandchild holds the pipe */
+	PARK_EXIT = 100,	/* the job is to wait for an answer, where the entry allows that */
 };
 
 /* <sysexits.h>, without what may be over next time: 69, 71, 74 and 75; and the shell's two. */
@@ -105,9 +106,21 @@ static const char *const *make_argv(struct attempt *attempt, const struct config
 	return argv;
 }
 
+/* An environment is private to the user, as the command line is not. */
+static void add_wait(struct proc_env *env, const struct attempt *attempt, const char *token)
+{
+	const json_t *answer = attempt_answer(attempt, "");
+	char *text CLEANUP(free_ptr) = json_dumps(answer, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	if (token)
+		proc_env_set(env, "ATHENA_JOB_TOKEN", "%s", token);
+	if (text)
+		proc_env_set(env, "ATHENA_JOB_ANSWER", "%s", text);
+}
+
 /* The worker's own settings and credentials are none of the command's business. */
-static void make_environment(
-	struct proc_env *ret_env, const struct attempt *attempt, const struct config_family *entry)
+static void make_environment(struct proc_env *ret_env, const struct attempt *attempt,
+	const struct config_family *entry, const char *token)
 {
 	proc_env_init(ret_env);
 	proc_env_drop(ret_env, "PG");
@@ -121,17 +134,22 @@ static void make_environment(
 	proc_env_set(ret_env, "ATHENA_JOB_ATTEMPT", "%d", attempt->number);
 	proc_env_set(ret_env, "ATHENA_JOB_FAMILY", "%s", attempt->family_name);
 	proc_env_set(ret_env, "ATHENA_JOB_KIND", "%s", attempt->kind);
+	add_wait(ret_env, attempt, token);
 }
 
 static bool command_start(struct command *command, struct err *e)
 {
 	struct proc_env env CLEANUP(proc_env_clear) = {0};
+	const char *token = NULL;
 
+	if (command->entry->wait_timeout_ms > 0 &&
+		!attempt_open_wait(command->attempt, "", &token, e))
+		return false;
 	command->input = json_dumps(command->attempt->payload, JSON_COMPACT);
 	if (!command->input)
 		return err_set(e, ERR_PERMANENT, "payload: cannot be written as JSON");
 	command->input_length = strlen(command->input);
-	make_environment(&env, command->attempt, command->entry);
+	make_environment(&env, command->attempt, command->entry, token);
 	return proc_spawn(&command->proc,
 		&(struct proc_spec){.argv = make_argv(command->attempt, command->entry),
 			.environment = env.entries,
@@ -304,6 +322,10 @@ static bool command_verdict(const struct command *command, struct err *e)
 		return err_set(e, ERR_CANCELLED, "the command was told to stop");
 	if (proc_succeeded(proc))
 		return true;
+	if (proc->exit_status == PARK_EXIT && command->entry->wait_timeout_ms > 0) {
+		attempt_park(command->attempt, command->entry->wait_timeout_ms);
+		return true;
+	}
 	proc_describe(proc, how, sizeof(how));
 	snprintf(code, sizeof(code), proc->term_signal ? "signal_%d" : "exit_%d",
 		proc->term_signal ? proc->term_signal : proc->exit_status);

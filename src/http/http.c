@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/callbacks.h"
 #include "http/exposition.h"
 #include "http/listener.h"
 #include "http/server.h"
@@ -19,6 +20,7 @@ struct http {
 	struct program program;
 	struct listener listener;
 	struct survey *survey;
+	struct callbacks *callbacks; /* NULL: not wanted */
 	struct server *server;
 };
 
@@ -109,13 +111,24 @@ static void on_metrics(void *context, struct request *request)
 	write_later(context, request, write_metrics);
 }
 
+static void on_callback(void *context, struct request *request)
+{
+	struct http *http = context;
+
+	if (http->callbacks)
+		callbacks_handle(http->callbacks, request);
+	else
+		reply_plain(request, MHD_HTTP_NOT_FOUND, "no such page\n");
+}
+
 /* --- Start and end */
 
 static const struct route routes[] = {
-	{"/ping", on_ping},
-	{"/healthz", on_healthz},
-	{"/readyz", on_readyz},
-	{"/metrics", on_metrics},
+	{"/ping", on_ping, false},
+	{"/healthz", on_healthz, false},
+	{"/readyz", on_readyz, false},
+	{"/metrics", on_metrics, false},
+	{CALLBACKS_PATH, on_callback, true},
 	{0},
 };
 
@@ -136,17 +149,20 @@ bool http_new(struct http **ret_http, uv_loop_t *loop, const struct config *conf
 		return false;
 	}
 	http->survey = survey_new(loop, config, &http->program);
+	if (config->http_callback_secret && program->kind == PROGRAM_WORKER)
+		http->callbacks = callbacks_new(loop, config);
 	log_info("http_listening", LOG_S("address", http->listener.name));
 	*ret_http = http;
 	return true;
 }
 
-/* The survey first: it answers requests that wait. */
+/* Survey and callbacks first: they answer requests that wait. */
 void http_free(struct http *http)
 {
 	if (!http)
 		return;
 	survey_free(http->survey);
+	callbacks_free(http->callbacks);
 	server_free(http->server);
 	listener_close(&http->listener);
 	free(http);

@@ -8,10 +8,12 @@
  *     /readyz    200 when the schema is right and claiming (or maintenance) goes on; else 503, and
  *                a reason per line
  *     /metrics   what metrics.h lists
+ *     /callbacks/TOKEN   callbacks.h; of workers, with http.callback_secret only
  *
  * It answers before the other components are there and until the program ends, and each page
  * within a second, whatever Postgres does. Nobody is asked who he is, so it listens on loopback
- * unless the address says otherwise; no page shows a payload or changes anything.
+ * unless the address says otherwise; no page shows a payload, and none but callbacks changes
+ * anything.
  */
 #ifndef ATHENA_HTTP_HTTP_H
 #define ATHENA_HTTP_HTTP_H

@@ -32,6 +32,10 @@ struct client {
 struct request {
 	struct client *client;
 	struct MHD_Connection *connection;
+	const struct route *route; /* NULL: none */
+	char *rest;		   /* of the path, for routes that take a body */
+	struct buf body;
+	bool is_too_long;  /* more body came than is kept */
 	bool is_handled;   /* its handler was called */
 	bool is_suspended; /* until it is answered */
 	struct MHD_Response *response;
@@ -170,7 +174,8 @@ void request_reply(struct request *request, unsigned status, const char *type, s
 	MHD_add_response_header(request->response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	MHD_add_response_header(request->response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(request->response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+		MHD_add_response_header(request->response, MHD_HTTP_HEADER_ALLOW,
+			request->route->takes_body ? "POST" : "GET, HEAD");
 	if (!request->is_suspended)
 		return; /* on_request sends it */
 	request->is_suspended = false;
@@ -186,8 +191,10 @@ static void request_refuse(struct request *request, unsigned status, const char 
 	request_reply(request, status, "text/plain; charset=utf-8", &text);
 }
 
-static bool is_served(const char *method)
+static bool is_served(const struct route *route, const char *method)
 {
+	if (route->takes_body)
+		return strcmp(method, MHD_HTTP_METHOD_POST) == 0;
 	return strcmp(method, MHD_HTTP_METHOD_GET) == 0 ||
 		strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 }
@@ -202,27 +209,70 @@ static bool has_body(struct MHD_Connection *connection)
 			connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
 }
 
-static void request_handle(struct request *request, const char *path, const char *method)
+static void request_handle(struct request *request, const char *method)
 {
 	const struct server *server = request->client->server;
-	const struct route *route = server->routes;
+	const struct route *route = request->route;
 
 	request->is_handled = true;
-	while (route->path && strcmp(route->path, path) != 0)
-		route++;
-	if (!route->path)
+	if (!route)
 		request_refuse(request, MHD_HTTP_NOT_FOUND, "no such page\n");
-	else if (!is_served(method))
-		request_refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-	else if (has_body(request->connection))
+	else if (!is_served(route, method))
+		request_refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED,
+			route->takes_body ? "only POST\n" : "only GET and HEAD\n");
+	else if (!route->takes_body && has_body(request->connection))
 		request_refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "a body is not wanted\n");
+	else if (request->is_too_long)
+		request_refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "a body has at most 128 KiB\n");
 	else
 		route->handle(server->context, request);
 }
 
-static struct request *request_new(struct MHD_Connection *connection)
+static const struct route *route_find(const struct server *server, const char *path)
+{
+	for (const struct route *route = server->routes; route->path; route++)
+		if (route->takes_body ? strncmp(route->path, path, strlen(route->path)) == 0
+				      : strcmp(route->path, path) == 0)
+			return route;
+	return NULL;
+}
+
+/* What is sent as a body of a route that does not take one is not read. */
+static bool request_reads(const struct request *request, const char *method)
+{
+	return request->route && request->route->takes_body && is_served(request->route, method);
+}
+
+static void request_read(struct request *request, const char *bytes, size_t length)
+{
+	request->is_too_long |= request->body.length + length > SERVER_BODY_BYTES;
+	if (!request->is_too_long)
+		buf_add(&request->body, bytes, length);
+}
+
+const char *request_rest(const struct request *request)
+{
+	return request->rest;
+}
+
+const struct buf *request_body(const struct request *request)
+{
+	return &request->body;
+}
+
+const char *request_header(const struct request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+static struct request *request_new(
+	const struct server *server, struct MHD_Connection *connection, const char *path)
 {
 	struct request *request = xcalloc(1, sizeof(*request));
+
+	request->route = route_find(server, path);
+	if (request->route && request->route->takes_body)
+		request->rest = xstrdup(path + strlen(request->route->path));
 
 	request->client = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
 				  ->socket_context;
@@ -232,27 +282,30 @@ static struct request *request_new(struct MHD_Connection *connection)
 }
 
 /*
- * Called once the headers are there, when the request is complete, and again for one that was
- * answered later. An answer to the first call makes libmicrohttpd close the connection after it:
- * right for requests with a body, which nobody wants to read.
+ * Called once the headers are there, for each piece of a body, when the request is complete, and
+ * again for one that was answered later. An answer to the first call makes libmicrohttpd close the
+ * connection after it: right for requests with a body, which nobody wants to read.
  */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
 	const char *path, const char *method, const char *version, const char *upload,
 	size_t *upload_size, void **request_data)
 {
 	struct request *request = *request_data;
+	size_t length = *upload_size;
 
-	(void)context;
 	(void)version;
-	(void)upload;
 	*upload_size = 0;
 	if (!request) {
-		*request_data = request = request_new(connection);
-		if (!has_body(connection))
+		*request_data = request = request_new(context, connection, path);
+		if (!has_body(connection) || request_reads(request, method))
 			return MHD_YES;
 	}
+	if (length > 0) {
+		request_read(request, upload, length);
+		return MHD_YES;
+	}
 	if (!request->is_handled)
-		request_handle(request, path, method);
+		request_handle(request, method);
 	if (request->response)
 		return request_send(request);
 	request->is_suspended = true;
@@ -275,6 +328,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	client_wait(request->client);
 	if (request->response)
 		MHD_destroy_response(request->response);
+	buf_clear(&request->body);
+	free(request->rest);
 	free(request);
 	*request_data = NULL;
 }

@@ -24,6 +24,7 @@ static const struct lane_kind lane_kinds[] = {
 	{"promote", true, LANE_AGAIN_FULL, NULL},
 	{"rescue", true, LANE_AGAIN_FULL, "orphans_rescued"},
 	{"deadlines", true, LANE_AGAIN_FULL, "overdue_taken"},
+	{"waits", true, LANE_AGAIN_FULL, "waits_timed_out"},
 	{"tallies", false, LANE_AGAIN_NEVER, NULL},
 	{"leaves", false, LANE_AGAIN_NEVER, "leaves_made"},
 	{"prune", false, LANE_AGAIN_ANY, "jobs_pruned"},

@@ -6,12 +6,13 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "db/binary.h"
 #include "db/query.h"
 
 /* Of the answer, which has as many rows as jobs were asked for. */
 struct columns {
-	int ticket, job_id, attempt, priority, timeout_ms, kind, payload, waited_s;
+	int ticket, job_id, attempt, priority, timeout_ms, kind, payload, answers, waited_s;
 };
 
 static struct columns columns_find(const PGresult *rows)
@@ -24,6 +25,7 @@ static struct columns columns_find(const PGresult *rows)
 		.timeout_ms = row_column(rows, "timeout_ms"),
 		.kind = row_column(rows, "kind"),
 		.payload = row_column(rows, "payload"),
+		.answers = row_column(rows, "answers"),
 		.waited_s = row_column(rows, "waited_s"),
 	};
 }
@@ -38,8 +40,11 @@ static struct lease *lease_read(const PGresult *rows, int row, const struct colu
 	lease->attempt = (int)binary_int(rows, row, at->attempt);
 	lease->priority = (int)binary_int(rows, row, at->priority);
 	lease->timeout_ms = binary_int(rows, row, at->timeout_ms);
-	lease->waited_s =
-		PQgetisnull(rows, row, at->waited_s) ? -1 : binary_double(rows, row, at->waited_s);
+	if (!PQgetisnull(rows, row, at->answers))
+		lease->answers = xstrdup(binary_jsonb(rows, row, at->answers));
+	lease->waited_s = PQgetisnull(rows, row, at->waited_s) || lease->answers
+		? -1 /* a job that was answered has begun before */
+		: binary_double(rows, row, at->waited_s);
 	return lease;
 }
 

@@ -9,6 +9,7 @@ static const char *const result_names[] = {
 	[RESULT_FAILED] = "failed",
 	[RESULT_CANCELLED] = "cancelled",
 	[RESULT_RETURNED] = "returned",
+	[RESULT_PARKED] = "parked",
 };
 
 /* One block: there are tens of thousands a second. */
@@ -57,6 +58,7 @@ void lease_table_drop(struct lease_table *table, struct lease *lease)
 {
 	HASH_DEL(table->by_ticket, lease);
 	result_clear(&lease->result);
+	free(lease->answers);
 	free(lease);
 }
 

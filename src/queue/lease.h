@@ -34,6 +34,7 @@ enum result_kind {
 	RESULT_FAILED,
 	RESULT_CANCELLED,
 	RESULT_RETURNED, /* unrun, or not to be counted */
+	RESULT_PARKED,	 /* waits for an answer from outside */
 };
 
 struct result {
@@ -41,6 +42,7 @@ struct result {
 	char *error_kind; /* of failures: "transient", "permanent", "timeout", "crashed" */
 	char *code;
 	char *error;
+	int64_t wait_ms; /* of a parked one: at most */
 };
 
 struct lease {
@@ -51,6 +53,7 @@ struct lease {
 	int64_t timeout_ms;  /* the job's own; 0: the family's */
 	const char *kind;    /* NULL: none */
 	const char *payload; /* JSON text; NULL: the body is gone. Both lie behind the lease. */
+	char *answers;	     /* JSON text: what its waits brought, its own block; NULL: nothing */
 	struct line *line;   /* the family it belongs to */
 	enum lease_state state;
 	struct slot *slot; /* while SENT */
@@ -85,7 +88,7 @@ void lease_table_drop(struct lease_table *table, struct lease *lease);
 void lease_set_result(struct lease *lease, enum result_kind kind, const char *error_kind,
 	const char *code, const char *error);
 
-/* The word that athena.settle takes: "succeeded", "failed", "cancelled", "returned". */
+/* The word that athena.settle takes: "succeeded", "failed", "cancelled", "returned", "parked". */
 const char *result_name(enum result_kind kind);
 
 /* (priority, ticket), smaller first: the order in which a worker runs what it holds. */

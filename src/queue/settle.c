@@ -193,6 +193,7 @@ static void settler_send_one(struct settler *settler, struct lease *lease)
 	params_text(&params, lease->result.error);
 	params_text(&params, lease->result.error_kind);
 	params_text(&params, lease->result.code);
+	params_ms(&params, lease->result.kind == RESULT_PARKED ? lease->result.wait_ms : -1);
 	settler->flying++;
 	session_send(settler->session, &sql_settle, &params, on_one_settled, batch);
 	session_sync(settler->session);

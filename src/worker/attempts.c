@@ -50,6 +50,13 @@ static const char *member(const json_t *object, const char *key, const char *fal
 	return text && text[0] ? text : fallback;
 }
 
+static void worker_park(struct worker *worker, struct lease *lease, int64_t wait_ms)
+{
+	lease_set_result(lease, RESULT_PARKED, NULL, NULL, NULL);
+	lease->result.wait_ms = wait_ms;
+	settler_add(&worker->settler, lease);
+}
+
 /* What athena.settle knows of errors: mistakes are final, and what was lost may come back. */
 static const char *failure_kind(const char *kind)
 {
@@ -69,6 +76,7 @@ static void on_result(void *context, struct lease *lease, const char *body, int6
 	struct worker *worker = context;
 	json_auto_t *result = body[0] ? json_loads(body, 0, NULL) : NULL;
 	const char *kind = member(result, "kind", "transient");
+	const json_t *wait_ms = json_object_get(result, "wait_ms");
 
 	FAULT("result", "read");
 	lease->line->sent_count--;
@@ -76,6 +84,8 @@ static void on_result(void *context, struct lease *lease, const char *body, int6
 	counters_ran(&lease->line->counters, lease, ended_ns);
 	if (!body[0] && lease->stop != STOP_LOST) /* success beats a late cancel or timeout */
 		worker_finish(worker, lease, RESULT_SUCCEEDED, NULL, NULL, NULL);
+	else if (wait_ms && lease->stop != STOP_LOST) /* athena.settle knows of a cancel */
+		worker_park(worker, lease, json_integer_value(wait_ms));
 	else if (lease->stop != STOP_NONE)
 		finish_stopped(worker, lease, member(result, "error", ""));
 	else
@@ -132,6 +142,23 @@ static void on_progress(void *context, const struct lease *lease, const char *bo
 	reporter_progress(&worker->reporter, lease, body);
 }
 
+static void on_wait(void *context, const struct lease *lease, const char *name)
+{
+	struct worker *worker = context;
+
+	waits_ask(&worker->waits, lease, name);
+}
+
+void worker_wait_opened(void *context, struct lease *lease, const char *token, const char *error)
+{
+	json_auto_t *body = json_pack("{s:s}", token ? "token" : "error", token ? token : error);
+	char *text CLEANUP(free_ptr) = json_dumps(body, JSON_COMPACT);
+
+	(void)context;
+	if (lease->state == LEASE_SENT && text)
+		slot_tell_token(lease->slot, lease, text);
+}
+
 /* The turn that follows sees the free slot. */
 static void on_freed(void *context)
 {
@@ -144,6 +171,7 @@ const struct slot_events worker_slot_events = {
 	.unstarted = on_unstarted,
 	.event = on_event,
 	.progress = on_progress,
+	.wait = on_wait,
 	.freed = on_freed,
 };
 

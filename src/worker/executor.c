@@ -37,6 +37,7 @@ struct pending {
 	bool cancelled;
 	struct pending *prev, *next;
 	const char *payload; /* JSON text, behind the kind */
+	const char *answers; /* the same, behind the payload; NULL: none */
 	char kind[];
 };
 
@@ -62,6 +63,8 @@ struct executor {
 	int64_t done, total;
 	const char *unit;
 	int64_t progress_ms; /* when progress was sent last */
+	json_t *token;	     /* the worker's answer about its wait; NULL: none yet */
+	int64_t park_ms;     /* how long it wants to wait; < 0: it does not */
 };
 
 static json_t *checked(json_t *json)
@@ -107,24 +110,26 @@ static void executor_tell(struct executor *x)
 	send_message(MESSAGE_RESULT, x->told, NULL);
 }
 
-static void send_failure(int64_t number, const struct err *e)
+static json_t *failure_result(const struct err *e)
 {
 	char *text CLEANUP(free_ptr) = redact_dup(e->text);
 
 	utf8_repair(text, strlen(text)); /* what a tool printed need not be UTF-8, and is cut */
-	send_message(MESSAGE_RESULT, number,
-		json_pack("{s:s, s:s, s:s}", "kind", err_kind_name(e->kind), "code", e->code,
-			"error", text));
+	return json_pack(
+		"{s:s, s:s, s:s}", "kind", err_kind_name(e->kind), "code", e->code, "error", text);
 }
 
-/* What we have told and noted by the time we die is what the worker goes by: logbook.h. */
-static void executor_end_attempt(struct executor *x, const struct err *failure)
+/*
+ * What we have told and noted by the time we die is what the worker goes by: logbook.h. `result`
+ * is NULL when it succeeded; the reference is taken over.
+ */
+static void executor_end_attempt(struct executor *x, json_t *result)
 {
 	int64_t number = x->ended + 1;
 
-	if (failure) {
+	if (result) {
 		atomic_fetch_add(&x->logbook->failed, 1);
-		send_failure(number, failure);
+		send_message(MESSAGE_RESULT, number, result);
 		x->told = number;
 	}
 	x->ended = number;
@@ -161,8 +166,11 @@ static void executor_accept(struct executor *x, const struct frame *frame)
 	};
 	memcpy(pending->kind, frame->body + sizeof(head), head.kind_length);
 	pending->kind[head.kind_length] = '\0';
+	length -= head.kind_length;
 	memcpy(pending->kind + head.kind_length + 1, frame->body + sizeof(head) + head.kind_length,
-		length - head.kind_length + 1); /* with the NUL */
+		length + 1); /* with the NUL */
+	if (strlen(pending->payload) < length)
+		pending->answers = pending->payload + strlen(pending->payload) + 1;
 	DL_APPEND(x->pending, pending);
 }
 
@@ -171,6 +179,14 @@ static const char *batch_text(const struct executor *x, const char *key)
 	const char *text = json_string_value(json_object_get(x->batch, key));
 
 	return text ? text : "";
+}
+
+static void executor_take_token(struct executor *x, const struct frame *frame)
+{
+	if (!x->attempt || x->attempt->ticket != frame->id)
+		return;
+	json_decref(x->token);
+	x->token = checked(json_loadb(frame->body, frame->length, 0, NULL));
 }
 
 static int64_t batch_number(const struct executor *x, const char *key)
@@ -205,6 +221,8 @@ static void executor_read_frames(struct executor *x)
 			executor_accept(x, &frame);
 		else if (frame.type == MESSAGE_CANCEL)
 			executor_cancel(x, frame.id);
+		else if (frame.type == MESSAGE_TOKEN)
+			executor_take_token(x, &frame);
 	}
 	assert(got != FRAME_BROKEN);
 }
@@ -252,9 +270,19 @@ static json_t *executor_payload(struct executor *x, const char *text, struct err
 	return payload;
 }
 
+static bool executor_parse(struct executor *x, const struct pending *pending, json_t **ret_payload,
+	json_t **ret_answers, struct err *e)
+{
+	*ret_payload = executor_payload(x, pending->payload, e);
+	if (*ret_payload && pending->answers)
+		*ret_answers = executor_payload(x, pending->answers, e);
+	return *ret_payload && (*ret_answers || !pending->answers);
+}
+
 static bool executor_execute(struct executor *x, const struct pending *pending, struct err *e)
 {
 	json_auto_t *payload = NULL;
+	json_auto_t *answers = NULL;
 	struct attempt attempt = {
 		.family = x->family,
 		.config = x->config,
@@ -272,9 +300,10 @@ static bool executor_execute(struct executor *x, const struct pending *pending, 
 		return err_set(e, ERR_CANCELLED, "cancelled before it started");
 	if (!x->family)
 		return err_set(e, ERR_PERMANENT, "no built-in family \"%s\"", batch_text(x, "run"));
-	attempt.payload = payload = executor_payload(x, pending->payload, e);
-	if (!payload)
+	if (!executor_parse(x, pending, &payload, &answers, e))
 		return false;
+	attempt.payload = payload;
+	attempt.answers = answers;
 	x->attempt = &attempt;
 	log_debug("attempt_started", LOG_I("job", attempt.job_id), LOG_I("ticket", attempt.ticket),
 		LOG_I("boot_us", clock_boot_ns() / 1000));
@@ -294,6 +323,7 @@ static bool executor_execute(struct executor *x, const struct pending *pending, 
 static void executor_do(struct executor *x, const struct pending *pending)
 {
 	struct err e = {0};
+	json_t *result = NULL;
 	bool ok;
 
 	x->cancelled = x->cancel_told = false;
@@ -301,11 +331,17 @@ static void executor_do(struct executor *x, const struct pending *pending)
 	x->total = -1;
 	x->unit = "";
 	x->progress_ms = 0;
+	x->park_ms = -1;
 	FAULT("execute", "begin");
 	ok = executor_execute(x, pending, &e);
 	free(TAKE(x->phase));
 	FAULT("execute", "end");
-	executor_end_attempt(x, ok ? NULL : &e);
+	json_decref(TAKE(x->token));
+	if (!ok)
+		result = failure_result(&e);
+	else if (x->park_ms >= 0)
+		result = json_pack("{s:I}", "wait_ms", (json_int_t)x->park_ms);
+	executor_end_attempt(x, result);
 	FAULT("execute", "sent");
 }
 
@@ -414,6 +450,11 @@ void attempt_progress(struct attempt *attempt, int64_t done, int64_t total, cons
 			"total", total < 0 ? json_null() : json_integer(total), "unit", unit));
 }
 
+const json_t *attempt_answer(const struct attempt *attempt, const char *name)
+{
+	return json_object_get(attempt->answers, name);
+}
+
 bool attempt_is_cancelled(const struct attempt *attempt)
 {
 	return attempt->executor->cancelled;
@@ -472,4 +513,45 @@ bool attempt_wait(struct attempt *attempt, struct pollfd *fds, int count, int ti
 			return !told_to_stop(attempt, e);
 		}
 	}
+}
+
+static bool executor_await_token(struct attempt *attempt, struct err *e)
+{
+	struct executor *x = attempt->executor;
+	struct pollfd fd = {.fd = EXECUTOR_SOCKET_FD, .events = POLLIN};
+
+	while (!x->token) {
+		if (told_to_stop(attempt, e))
+			return false;
+		if (poll(&fd, 1, -1) > 0 && !executor_read(x))
+			kill(0, SIGKILL); /* the worker closed the socket: it has given us up */
+	}
+	return true;
+}
+
+bool attempt_open_wait(
+	struct attempt *attempt, const char *name, const char **ret_token, struct err *e)
+{
+	struct executor *x = attempt->executor;
+	struct buf frame CLEANUP(buf_clear) = {0};
+	const char *token;
+
+	json_decref(TAKE(x->token));
+	executor_tell(x);
+	frame_add(&frame, MESSAGE_WAIT, attempt->ticket, name, strlen(name));
+	send_bytes(&frame);
+	if (!executor_await_token(attempt, e))
+		return false;
+	token = json_string_value(json_object_get(x->token, "token"));
+	if (!token)
+		return err_code(e, ERR_TRANSIENT, "wait_not_opened", "opening a wait: %s",
+			json_string_value(json_object_get(x->token, "error")));
+	*ret_token = arena_strdup(&attempt->arena, token);
+	return true;
+}
+
+void attempt_park(struct attempt *attempt, int64_t wait_ms)
+{
+	assert(attempt->executor->token && wait_ms >= 0);
+	attempt->executor->park_ms = wait_ms;
 }

@@ -19,13 +19,15 @@ enum message {
 	/* to the executor */
 	/* Of the attempts that follow: {"family", "run", "queue", "fence_ms", "until_ns"} */
 	MESSAGE_BATCH = 1,
-	MESSAGE_ATTEMPT, /* struct message_attempt, the kind, the payload as JSON */
+	MESSAGE_ATTEMPT, /* struct message_attempt, kind, payload; and answers behind a NUL */
 	MESSAGE_CANCEL,	 /* no body */
+	MESSAGE_TOKEN,	 /* {"token"} or {"error"}: answers a WAIT */
 
 	/* to the worker */
-	MESSAGE_RESULT,	  /* empty: succeeded; else {"kind", "code", "error"} */
+	MESSAGE_RESULT,	  /* empty: succeeded; {"wait_ms"}: parked; {"kind", "code", "error"} */
 	MESSAGE_EVENT,	  /* {"level", "kind", "phase", "message", "details"} */
 	MESSAGE_PROGRESS, /* {"phase", "done", "total", "unit"} */
+	MESSAGE_WAIT,	  /* the name of the wait to be opened */
 };
 
 /* How the body of an ATTEMPT begins. */

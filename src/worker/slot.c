@@ -277,6 +277,8 @@ static void slot_message(struct slot *slot, const struct frame *frame)
 	else if (slot->leases && slot->leases->ticket == frame->id &&
 		frame->type == MESSAGE_PROGRESS)
 		shared->events->progress(shared->context, slot->leases, frame->body);
+	else if (slot->leases && slot->leases->ticket == frame->id && frame->type == MESSAGE_WAIT)
+		shared->events->wait(shared->context, slot->leases, frame->body);
 }
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_room)
@@ -411,10 +413,11 @@ static void add_batch(struct buf *out, const struct slot *slot, const char *run,
 	frame_add(out, MESSAGE_BATCH, 0, body.bytes, body.length);
 }
 
-/* The payload is valid JSON, as Postgres sent it, and is not parsed on the way. */
+/* Payload and answers are valid JSON, as Postgres sent it, and are not parsed on the way. */
 static void add_attempt(struct buf *out, const struct lease *lease)
 {
 	size_t payload_length = strlen(lease->payload);
+	size_t answers_length = lease->answers ? strlen(lease->answers) + 1 : 0;
 	struct message_attempt head = {
 		.job_id = lease->job_id,
 		.number = lease->attempt,
@@ -422,10 +425,14 @@ static void add_attempt(struct buf *out, const struct lease *lease)
 	};
 
 	frame_begin(out, MESSAGE_ATTEMPT, lease->ticket,
-		sizeof(head) + head.kind_length + payload_length);
+		sizeof(head) + head.kind_length + payload_length + answers_length);
 	buf_add(out, &head, sizeof(head));
 	buf_add(out, lease->kind, head.kind_length);
 	buf_add(out, lease->payload, payload_length);
+	if (lease->answers) {
+		buf_char(out, '\0');
+		buf_add(out, lease->answers, answers_length - 1);
+	}
 }
 
 void slot_send(struct slot *slot, struct lease *leases, const char *run, const char *family,
@@ -482,6 +489,16 @@ void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason)
 		slot->force = FORCE_ASKED;
 		slot_arm(slot, slot->shared->cancel_grace_ms);
 	}
+}
+
+void slot_tell_token(struct slot *slot, const struct lease *lease, const char *body)
+{
+	struct buf out = {0};
+
+	if (!slot->process)
+		return;
+	frame_add(&out, MESSAGE_TOKEN, lease->ticket, body, strlen(body));
+	slot_write(slot, &out);
 }
 
 void slot_kill(struct slot *slot)

@@ -35,6 +35,8 @@ struct slot_events {
 	void (*unstarted)(void *context, struct lease *lease);
 	void (*event)(void *context, const struct lease *lease, const char *body);
 	void (*progress)(void *context, const struct lease *lease, const char *body);
+	/* The attempt wants a token, with slot_tell_token(). */
+	void (*wait)(void *context, const struct lease *lease, const char *name);
 	void (*freed)(void *context); /* the slot takes new leases */
 };
 
@@ -90,6 +92,9 @@ void slot_look(struct slot *slot);
 
 /* Tells one attempt to stop, with increasing force, or at once where there is no time. */
 void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason);
+
+/* Answers `wait` while the attempt runs; body: what MESSAGE_TOKEN carries. */
+void slot_tell_token(struct slot *slot, const struct lease *lease, const char *body);
 
 /* Kills the executor and its group now; its leases are answered as it turns out. */
 void slot_kill(struct slot *slot);

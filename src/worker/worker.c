@@ -17,6 +17,7 @@ static const struct sql_statement *const work_statements[] = {
 	CLAIM_STATEMENTS,
 	SETTLE_STATEMENTS,
 	REPORT_STATEMENTS,
+	WAITS_STATEMENTS,
 	NULL,
 };
 
@@ -405,6 +406,7 @@ static void worker_turn(struct worker *worker)
 			line_dispatch(&worker->lines[i]);
 	}
 	reporter_flush(&worker->reporter);
+	waits_flush(&worker->waits);
 	owes_sync = settler_flush(&worker->settler);
 	worker_claim(worker, &owes_sync);
 	if (owes_sync)
@@ -527,6 +529,11 @@ static void worker_wire(struct worker *worker)
 		.context = worker};
 	worker->reporter = (struct reporter){.session = worker->work, .worker_id = id};
 	reporter_init(&worker->reporter);
+	worker->waits = (struct waits){.session = worker->work,
+		.worker_id = id,
+		.leases = &worker->leases,
+		.opened = worker_wait_opened,
+		.context = worker};
 }
 
 static void worker_start_timer(
@@ -617,6 +624,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	HASH_ITER (hh, worker->leases.by_ticket, lease, next)
 		lease_table_drop(&worker->leases, lease);
 	reporter_clear(&worker->reporter);
+	waits_clear(&worker->waits);
 	fence_free(worker->fence, worker->slots.fence_fd);
 	free(worker->lines);
 	free(worker);

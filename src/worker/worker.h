@@ -27,6 +27,7 @@
 #include "queue/registry.h"
 #include "queue/report.h"
 #include "queue/settle.h"
+#include "queue/waits.h"
 #include "worker/fence.h"
 #include "worker/line.h"
 
@@ -57,6 +58,7 @@ struct worker {
 	struct registry registry;
 	struct settler settler;
 	struct reporter reporter;
+	struct waits waits;
 	struct lease_table leases;
 	struct fence_page *fence;
 	struct slot_shared slots;
@@ -98,6 +100,9 @@ void worker_free(struct worker *worker);
 extern const struct slot_events worker_slot_events;
 void worker_settled(void *context, const struct lease *lease, const char *answer, const char *state,
 	const char *run_at);
+
+/* worker/attempts.c: a wait was opened for an attempt that runs, or could not be. */
+void worker_wait_opened(void *context, struct lease *lease, const char *token, const char *error);
 
 /* The lease ends with this result, and is settled with the next turn. */
 void worker_finish(struct worker *worker, struct lease *lease, enum result_kind kind,

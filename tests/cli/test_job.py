@@ -228,7 +228,7 @@ def test_retry(run, database):
     assert run("athena", "job", "retry", 1).stdout == "job 1: ready again\n"
     done = run("athena", "job", "retry", 1, status=1)
     assert (done.stdout, done.stderr) == ("", """\
-athena job retry: job 1 is ready: only dead, cancelled and scheduled jobs can be retried
+athena job retry: job 1 is ready: only dead, cancelled, scheduled and waiting jobs can be retried
   next: athena job show 1
 """)
     assert database.conservation() == []

@@ -13,7 +13,7 @@ import pytest
 
 from athena_test import PROMPT_S, ROOT, processes, wait_until
 
-LANES = {"promote", "rescue", "deadlines", "tallies", "leaves", "prune", "registry"}
+LANES = {"promote", "rescue", "deadlines", "waits", "tallies", "leaves", "prune", "registry"}
 LOCK_CLASS = 1635018855  # of the lanes' advisory locks
 
 

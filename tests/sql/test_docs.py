@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The psql sessions of docs/sql.md are real: each is run again, and says what the document says."""
+"""The psql sessions of the documents are real: each is run again, and says what the document says."""
 import difflib
 import re
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from athena_test import ROOT, client
 
-DOCUMENT = ROOT / "docs/sql.md"
+DOCUMENTS = ["docs/sql.md", "docs/waits.md"]
 PROMPT = re.compile(r"^shop([=\-'])> ", re.MULTILINE)
 END = "---end of this command---"
 
@@ -78,11 +78,12 @@ def shop(cluster, database):
     return database
 
 
-def test_the_sessions_of_the_sql_document(shop):
-    texts = blocks(DOCUMENT.read_text())
-    assert len(texts) > 8
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_sessions_of_a_document(shop, document):
+    texts = blocks((ROOT / document).read_text())
+    assert len(texts) >= 4
     actual = run(shop, texts)
     for expected, found in zip(texts, actual):
         difference = "\n".join(difflib.unified_diff(normal(expected).splitlines(), normal(found).splitlines(),
-                                                    "docs/sql.md", "psql", lineterm=""))
+                                                    document, "psql", lineterm=""))
         assert not difference, difference

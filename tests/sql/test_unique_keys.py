@@ -185,7 +185,7 @@ def test_two_retries_at_once_make_one_ticket(database, key):
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as error:
         second.result()
     assert error.value.diag.message_primary == (
-        f"job {job} is ready: only dead, cancelled and scheduled jobs can be retried")
+        f"job {job} is ready: only dead, cancelled, scheduled and waiting jobs can be retried")
     assert_lawful(database)
 
 
@@ -220,7 +220,7 @@ def test_retry_refuses_other_states(database, state):
     if state == "succeeded":
         worker.settle_succeeded(*rows)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState,
-                       match=f"job {job} is {state}: only dead, cancelled and scheduled jobs can be retried"):
+                       match=f"job {job} is {state}: only dead, cancelled, scheduled and waiting jobs can be retried"):
         database.query("SELECT athena.retry(%s)", job)
     assert_lawful(database)
 

@@ -176,6 +176,7 @@ START_TEST(families_of_ones_own)
 			   "    command: [/bin/thumb, --stdin, '']\n"
 			   "    env: {A: 1, B: ''}\n"
 			   "    permanent_exits: [3, 255]\n"
+			   "    wait_timeout: 2h\n"
 			   "    concurrency: 4\n"
 			   "    timeout: 60s\n"
 			   "    lease: 30s\n"
@@ -194,6 +195,7 @@ START_TEST(families_of_ones_own)
 	ck_assert_ptr_null(family->env[2].name);
 	ck_assert_int_eq(family->permanent_exits[1], 255);
 	ck_assert_int_eq(family->permanent_exits[2], -1);
+	ck_assert_int_eq(family->wait_timeout_ms, 2 * 3600 * 1000);
 	ck_assert_int_eq(family->concurrency, 4);
 	ck_assert_int_eq(family->timeout_ms, 60000);
 	ck_assert_int_eq(family->lease_ms, 30000);
@@ -296,7 +298,8 @@ START_TEST(mistakes_in_families_are_explained)
 		{"{a: 1}", "config.yaml:2: \"a\" must be a mapping, not a string"},
 		{"{a: {comand: [x]}}",
 			"config.yaml:2: unknown key \"comand\" in \"a\", did you mean \"command\"? "
-			"(known: run, command, env, permanent_exits, concurrency, timeout, lease, "
+			"(known: run, command, env, permanent_exits, wait_timeout, concurrency, "
+			"timeout, lease, "
 			"max_attempts)"},
 		{"{a: {command: ls -l}}",
 			"config.yaml:2: \"command\" must be a list of strings, not \"ls -l\""},

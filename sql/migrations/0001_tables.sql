@@ -9,7 +9,7 @@ DO $roles$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['athena_owner', 'athena_worker', 'athena_producer', 'athena_reader']
+	FOREACH name IN ARRAY ARRAY['athena_owner', 'athena_worker', 'athena_maintenance', 'athena_producer', 'athena_reader']
 	LOOP
 		BEGIN
 			IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name) THEN

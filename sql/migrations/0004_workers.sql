@@ -1,6 +1,7 @@
 -- oldest-program: 0.1.0
 --
--- The runtime registry: what workers in any language tell about themselves, and hear back.
+-- The runtime registry: what workers in any language tell about themselves, and hear back. Its
+-- functions run as their owner, so that a process for maintenance alone needs no right to touch leases.
 
 SET LOCAL ROLE athena_owner;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -56,7 +57,7 @@ CREATE FUNCTION athena.register_worker(
 	families text[], kind text DEFAULT 'sql', host text DEFAULT 'unknown', version text DEFAULT '',
 	worker_id uuid DEFAULT gen_random_uuid(), boot_id text DEFAULT '', pid integer DEFAULT 0,
 	pid_started bigint DEFAULT 0) RETURNS uuid
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM athena.require_own_system();
 	PERFORM athena.need_family(family) FROM unnest(families) AS family;
@@ -73,7 +74,7 @@ COMMENT ON FUNCTION athena.register_worker IS 'Registers a process that will cla
 -- tickets to stop; paused, families of ours that are paused.
 CREATE FUNCTION athena.heartbeat(worker_id uuid)
 RETURNS TABLE (what text, family text, job_id bigint, ticket bigint)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
 	served text[];
@@ -98,7 +99,7 @@ COMMENT ON FUNCTION athena.heartbeat IS 'Says that a worker lives; answers alive
 
 -- A clean goodbye. Leases that are left (there should be none) are handed back.
 CREATE FUNCTION athena.unregister_worker(worker_id uuid) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	l athena.leases;
 	returned bigint := 0;

@@ -34,6 +34,8 @@ BEGIN
 END
 $$;
 
+-- Figures are not worth waiting for: a row that somebody has locked, such as a leader that stands
+-- still inside a step, stays as it is.
 CREATE FUNCTION athena.lane_end(lane text, worker_id uuid, did bigint, started timestamptz) RETURNS void
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -41,7 +43,7 @@ BEGIN ATOMIC
 	   SET last_at = clock_timestamp(), next_at = clock_timestamp() + l.every, last_by = lane_end.worker_id,
 	       took_ms = extract(epoch FROM clock_timestamp() - lane_end.started) * 1000,
 	       did = lane_end.did, total = l.total + lane_end.did, runs = l.runs + 1
-	 WHERE l.lane = lane_end.lane
+	 WHERE l.lane = (SELECT x.lane FROM athena.lanes AS x WHERE x.lane = lane_end.lane FOR UPDATE SKIP LOCKED)
 	   AND (lane_end.did > 0 OR l.last_by IS DISTINCT FROM lane_end.worker_id
 		OR l.last_at IS NULL OR l.last_at < clock_timestamp() - interval '1 s');
 END;

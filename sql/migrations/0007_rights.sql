@@ -1,7 +1,8 @@
 -- oldest-program: 0.1.0
 --
 -- Who may do what. PUBLIC nothing; producers insert named columns of jobs and read its id; readers
--- read what is redacted; workers move tickets, but neither create nor alter nor truncate.
+-- read what is redacted; workers move tickets, but neither create nor alter nor truncate; maintenance
+-- runs lanes and reads figures: it can claim no job and read no payload.
 
 SET LOCAL ROLE athena_owner;
 SET LOCAL search_path = pg_catalog, pg_temp;
@@ -14,8 +15,8 @@ REVOKE ALL ON TYPE athena.job_state FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE athena_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE athena_owner REVOKE ALL ON TYPES FROM PUBLIC;
 
-GRANT USAGE ON SCHEMA athena TO athena_producer, athena_worker, athena_reader;
-GRANT USAGE ON TYPE athena.job_state TO athena_worker, athena_reader;
+GRANT USAGE ON SCHEMA athena TO athena_producer, athena_worker, athena_maintenance, athena_reader;
+GRANT USAGE ON TYPE athena.job_state TO athena_worker, athena_maintenance, athena_reader;
 
 GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key, concurrency_key), SELECT (id)
 	ON athena.jobs TO athena_producer;
@@ -52,3 +53,13 @@ GRANT EXECUTE ON FUNCTION
 	athena.set_progress, athena.run_lane, athena.rescue, athena.enqueue, athena.key_holder, athena.refuse_producer,
 	athena.refuse_job, athena.payload_problem, athena.value_problem
 	TO athena_worker;
+
+GRANT EXECUTE ON FUNCTION athena.run_lane, athena.rescue, athena.register_worker, athena.heartbeat, athena.unregister_worker
+	TO athena_maintenance;
+GRANT SELECT ON athena.depth, athena.families, athena.workers, athena.lanes, athena.settings, athena.migrations, athena.tallies, athena.totals
+	TO athena_maintenance;
+GRANT SELECT (worker_id) ON athena.leases TO athena_maintenance; -- whether a silent worker holds any
+GRANT SELECT (ticket, job_id, family, priority) ON athena.ready TO athena_maintenance; -- the oldest age, of /metrics
+GRANT SELECT (id, created_at, run_at) ON athena.jobs TO athena_maintenance;
+GRANT SELECT (job_id, ticket, retry_at) ON athena.failures TO athena_maintenance;
+GRANT SELECT ON SEQUENCE athena.tickets TO athena_maintenance;

@@ -10,7 +10,7 @@ import rights
 from athena_test import ROOT, wait_until
 from sessions import Worker, assert_lawful, place, queue_options, somebody
 
-ROLES = ["athena_owner", "athena_worker", "athena_producer", "athena_reader"]
+ROLES = ["athena_owner", "athena_worker", "athena_maintenance", "athena_producer", "athena_reader"]
 
 
 @pytest.fixture(scope="module")

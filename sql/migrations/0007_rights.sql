@@ -54,7 +54,7 @@ GRANT EXECUTE ON FUNCTION
 	athena.refuse_job, athena.payload_problem, athena.value_problem
 	TO athena_worker;
 
-GRANT EXECUTE ON FUNCTION athena.run_lane, athena.rescue, athena.register_worker, athena.heartbeat, athena.unregister_worker
+GRANT EXECUTE ON FUNCTION athena.run_lane, athena.rescue, athena.register_worker, athena.heartbeat, athena.unregister_worker, athena.limit_status
 	TO athena_maintenance;
 GRANT SELECT ON athena.depth, athena.families, athena.workers, athena.lanes, athena.settings, athena.migrations, athena.tallies, athena.totals
 	TO athena_maintenance;

@@ -334,8 +334,9 @@ def test_processes_and_leaders(database, workers, spawn):
         metrics = [pages.metrics() for pages in all_pages]
         return [sum(m["athena_maintenance_leader", lane] for m in metrics)
                 for lane in metrics[0].of("athena_maintenance_leader")]
-    wait_until(lambda: leaders() == [1] * 7)
-    metrics = fresh(all_pages[0], lambda m: len(m.of("athena_maintenance_lane_seconds")) == 7
+    lane_count = database.value("SELECT count(*) FROM athena.lanes")
+    wait_until(lambda: leaders() == [1] * lane_count)
+    metrics = fresh(all_pages[0], lambda m: len(m.of("athena_maintenance_lane_seconds")) == lane_count
                     and m["athena_listener_connected"] == 1)
     assert all(0 <= took < 60 for took in metrics.of("athena_maintenance_lane_seconds").values())
     assert all(0 <= ago < 120 for ago in metrics.of("athena_maintenance_lane_age_seconds").values())
@@ -544,6 +545,9 @@ def test_a_real_prometheus_scrapes_it(database, workers, spawn, tmp_path):
     prometheus = Prometheus(spawn, tmp_path, pages)
     wait_until(lambda: [target["health"] for target in prometheus.targets()] == ["up"] * 3, what="all targets are up")
     assert {target["lastError"] for target in prometheus.targets()} == {""}
+    # Limits have series only where they are.
+    database.query("UPDATE athena.families SET max_running = 3, max_running_per_key = 1, rate_count = 10, rate_period = '1 s'"
+                   " WHERE name = 'clone'")
     enqueue_many(database, 500)
     enqueue_many(database, 20, '{"fail": "permanent"}')
     enqueue_many(database, 30, run_at="now() + interval '1 h'")
@@ -564,6 +568,6 @@ def test_a_real_prometheus_scrapes_it(database, workers, spawn, tmp_path):
     (p99,) = prometheus.query("histogram_quantile(0.99, sum by (le) (athena_job_wait_seconds_bucket))").values()
     assert 0 < p99 <= 20
     for name, (kind, _) in documented().items():
-        (found,) = prometheus.api("metadata", metric=name)[name]
+        (found,) = wait_until(lambda: prometheus.api("metadata", metric=name).get(name), what=f"{name} was scraped")
         assert found["type"] == kind
     assert prometheus.program.terminate() == 0

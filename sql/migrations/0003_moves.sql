@@ -498,9 +498,9 @@ END
 $$;
 
 -- How soon a claim of a limited family may find something although no job comes and none ends, in ms:
--- when the next start is there, or when the search for jobs without a key has not come to the end of
--- the line. Null: nothing to wait for. Many starts a second are waited for a few at a time, as far as
--- the burst allows.
+-- when the next start is there (it may have come since a claim found none: nobody would tell of it), or
+-- when the search for jobs without a key has not come to the end of the line. Null: nothing to wait for.
+-- Many starts a second are waited for a few at a time, as far as the burst allows.
 CREATE FUNCTION athena.wait_for_limits(family text) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -515,6 +515,8 @@ BEGIN
 	IF wait > '0' THEN
 		RETURN ceil(1000 * extract(epoch FROM greatest(wait, least('20 ms',
 			fam.rate_period * (coalesce(fam.rate_burst, fam.rate_count) / fam.rate_count::double precision / 2)))));
+	ELSIF wait = '0' AND athena.may_claim(fam.name) THEN
+		RETURN 5;
 	END IF;
 	RETURN (SELECT 50 FROM athena.limits AS x WHERE x.family = fam.name AND x.line_after IS NOT NULL);
 END

@@ -93,26 +93,17 @@ static void on_result(void *context, struct lease *lease, const char *body, int6
 			member(result, "code", NULL), member(result, "error", "no message"));
 }
 
-/* An executor whose fence has fallen dies by SIGKILL like any other; say which it was. */
 static void on_crashed(void *context, struct lease *lease, const char *how)
 {
 	struct worker *worker = context;
-	int64_t silent_ms = (clock_boot_ns() - fence_last_beat_ns(worker->fence)) / 1000000;
-	char text[160];
 
 	FAULT("crash", "read");
 	lease->line->sent_count--;
 	counters_ran(&lease->line->counters, lease, clock_boot_ns());
-	if (lease->stop != STOP_NONE) {
+	if (lease->stop != STOP_NONE)
 		finish_stopped(worker, lease, how);
-		return;
-	}
-	if (silent_ms >= line_fence_ms(lease->line))
-		snprintf(text, sizeof(text), "fenced: no heartbeat was answered for %" PRId64 " s",
-			silent_ms / 1000);
 	else
-		snprintf(text, sizeof(text), "%s", how);
-	worker_finish(worker, lease, RESULT_FAILED, "crashed", NULL, text);
+		worker_finish(worker, lease, RESULT_FAILED, "crashed", NULL, how);
 }
 
 static void on_unstarted(void *context, struct lease *lease)

@@ -350,8 +350,8 @@ static int executor_run(const struct config *config, int parent_pid)
 	struct executor x = {.config = config, .empty = checked(json_object())};
 	struct err e;
 
-	if (!fence_join(EXECUTOR_FENCE_FD, parent_pid, &e) ||
-		!logbook_join(EXECUTOR_LOGBOOK_FD, &x.logbook, &e)) {
+	if (!logbook_join(EXECUTOR_LOGBOOK_FD, &x.logbook, &e) ||
+		!fence_join(EXECUTOR_FENCE_FD, parent_pid, &x.logbook->fenced_after_ns, &e)) {
 		log_error("executor_failed", LOG_S("error", e.text));
 		return 1;
 	}

@@ -20,6 +20,7 @@ struct fence_page {
 /* What the signal handler of an executor needs; it can be reached in no other way. */
 static struct {
 	const struct fence_page *page;
+	_Atomic int64_t *fenced_after_ns;
 	timer_t timer;
 	_Atomic int64_t limit_ns; /* 0: no attempt runs */
 	_Atomic int64_t armed_ns; /* the limit that the timer was set for; 0: it is not set */
@@ -85,15 +86,18 @@ static void arm(int64_t at_boot_ns)
 static void on_fence_timer(int number)
 {
 	int64_t limit_ns = FAULT_TAKES_AWAY("fence") ? 0 : atomic_load(&guard.limit_ns);
-	int64_t end_ns = fence_last_beat_ns(guard.page) + limit_ns;
+	int64_t last_ns = fence_last_beat_ns(guard.page);
+	int64_t silent_ns = clock_boot_ns() - last_ns;
 
 	if (limit_ns == 0) {
 		atomic_store(&guard.armed_ns, 0);
 		return;
 	}
-	if (clock_boot_ns() >= end_ns)
+	if (silent_ns >= limit_ns) {
+		atomic_store(guard.fenced_after_ns, silent_ns);
 		kill_group(number);
-	arm(end_ns);
+	}
+	arm(last_ns + limit_ns);
 }
 
 static void handle(int number, void (*handler)(int))
@@ -104,7 +108,7 @@ static void handle(int number, void (*handler)(int))
 	sigaction(number, &action, NULL);
 }
 
-bool fence_join(int fd, int parent_pid, struct err *e)
+bool fence_join(int fd, int parent_pid, _Atomic int64_t *fenced_after_ns, struct err *e)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
 	struct fence_page *page = NULL;
@@ -119,6 +123,7 @@ bool fence_join(int fd, int parent_pid, struct err *e)
 	if (!map_page(fd, PROT_READ, &page, e))
 		return false;
 	guard.page = page;
+	guard.fenced_after_ns = fenced_after_ns;
 	if (timer_create(CLOCK_BOOTTIME, &event, &guard.timer) != 0)
 		return err_errno(e, ERR_TRANSIENT, "making the fence timer");
 	return true;

@@ -39,9 +39,11 @@ int64_t fence_last_beat_ns(const struct fence_page *page);
 
 /*
  * Executor, once at start: maps the page, and has the process group killed when the parent dies.
- * False when the parent is gone already.
+ * False when the parent is gone already. How long ago the last heartbeat was when the fence falls
+ * is left in *fenced_after_ns, for those who find the dead; it must stay, in memory that they
+ * share.
  */
-MUSTCHECK bool fence_join(int fd, int parent_pid, struct err *e);
+MUSTCHECK bool fence_join(int fd, int parent_pid, _Atomic int64_t *fenced_after_ns, struct err *e);
 
 /* Executor: from now on the group dies when no heartbeat was answered for `limit_ns`. */
 void fence_guard(int64_t limit_ns);

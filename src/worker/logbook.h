@@ -5,7 +5,8 @@
  * A result of a small job is worth less than the write(2) and the wake-up that would carry it, so
  * an executor tells many at once (worker/message.h). Should it die in between, the logbook says how
  * many attempts had ended by then: those have succeeded, and only the one that ran has crashed.
- * It also says since when the present one runs, which a timeout has to know.
+ * It also says since when the present one runs, which a timeout has to know, and whether the fence
+ * was what killed it: by the time the worker learns of the death, heartbeats may be answered again.
  *
  * Each process gets a page of its own: made by the worker before it is started, unmapped after it
  * has ended. Attempts are numbered from 1, in the order in which they were sent to the process.
@@ -26,6 +27,8 @@ struct logbook {
 	_Atomic int64_t failed;
 	_Atomic int64_t ended;	  /* the number of the last attempt that has ended */
 	_Atomic int64_t begun_ns; /* boot clock: when the one after it began; 0: not yet */
+	/* Since the last heartbeat when the fence fell (worker/fence.h); 0: it has not. */
+	_Atomic int64_t fenced_after_ns;
 };
 
 /* Worker: makes the page. *ret_fd is for the executor, and is closed once that was started. */

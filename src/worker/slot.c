@@ -139,9 +139,16 @@ static int slot_untold(const struct slot *slot)
 	return untold > 0 && untold <= slot->count ? (int)untold : 0;
 }
 
+/* An executor whose fence has fallen dies by SIGKILL like any other: its logbook says which it was.
+ */
 static const char *process_describe(const struct executor_process *process, char *text, size_t size)
 {
-	if (process->term_signal != 0)
+	int64_t fenced_after_ns = atomic_load(&process->logbook->fenced_after_ns);
+
+	if (fenced_after_ns > 0)
+		snprintf(text, size, "fenced: no heartbeat was answered for %" PRId64 " s",
+			fenced_after_ns / 1000000000);
+	else if (process->term_signal != 0)
 		snprintf(text, size, "its executor was ended by signal %d (%s)",
 			process->term_signal, strsignal(process->term_signal));
 	else

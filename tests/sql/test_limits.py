@@ -324,6 +324,20 @@ def test_only_what_was_claimed_is_taken_from_the_rate(database):
     assert database.value("SELECT athena.wait_for_limits('noop')") is None  # there is nothing to come back for
 
 
+def test_a_start_that_came_since_the_claim_is_not_waited_for_in_vain(database):
+    """A claim found none; before the worker asks how long to wait, the next one is there."""
+    limit(database, rate_count=10, rate_period="1 s", max_running=1)
+    wait = "SELECT athena.wait_for_limits('noop')"
+    assert database.value(wait) is None  # no job
+    insert(database, 2)
+    assert database.value(wait) == 5
+    worker = Worker(database)
+    (row,) = worker.claim()
+    assert database.value(wait) is None  # the end of the job that runs is told
+    worker.settle_succeeded(row)
+    assert database.value(wait) == 5
+
+
 def test_a_clock_that_was_set_back_holds_nobody_up_for_longer_than_the_burst(database):
     limit(database, rate_count=2, rate_period="1 min")
     insert(database, 10)

@@ -224,8 +224,9 @@ export ATHENA_FAULT_BUILD := $(FAULT_BUILD)
 faults:
 	$(Q)$(MAKE) --no-print-directory FAULTS=1 PACKAGES=skip all
 
+# AGAIN=N: so many tests that failed may run once more.
 test: all faults $(UNIT) $(SUPPORT)
-	$(Q)tests/run
+	$(Q)AGAIN=$(AGAIN) tests/run
 
 test-fault: all faults $(SUPPORT)
 	$(Q)ATHENA_MATRIX=all tests/run tests/fault

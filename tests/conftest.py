@@ -186,8 +186,10 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
     failed = [*stats.get("failed", []), *stats.get("error", []), *stats.get("xfailed", []),
               *stats.get("xpassed", []), *skipped]
     if "ATHENA_TEST_COUNTS" in os.environ:
-        passed = len(stats.get("passed", []))
-        pathlib.Path(os.environ["ATHENA_TEST_COUNTS"]).write_text(f"{passed} {len(failed)}\n")
+        counts = pathlib.Path(os.environ["ATHENA_TEST_COUNTS"])
+        counts.write_text(f"{len(stats.get('passed', []))} {len(failed)}\n")
+        names = dict.fromkeys(report.nodeid for report in failed)
+        counts.with_suffix(".failed").write_text("".join(f"{name}\n" for name in names))
 
 
 # A test that hangs is a failure as well, with its fixtures torn down.

@@ -26,6 +26,7 @@
 #include "db/params.h"
 #include "sql_statements.h"
 
+struct config;
 struct session;
 
 /* result is NULL when e is not, and the other way round; both belong to the session. */
@@ -43,6 +44,13 @@ struct session_spec {
 	void (*notified)(void *context, const char *payload); /* may be NULL */
 	void *context;
 };
+
+/*
+ * A spec for the control-plane database with what `config` says: URI, prepare, pauses between
+ * attempts to connect. up, down, notified and context are the caller's to set.
+ */
+struct session_spec session_spec_of(const struct config *config, const char *name,
+	const char *application_name, const struct sql_statement *const *statements);
 
 /* Starts connecting. The spec is copied, what it points to is not. */
 struct session *session_new(uv_loop_t *loop, const struct session_spec *spec);

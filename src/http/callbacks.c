@@ -209,19 +209,12 @@ static void on_down(void *context, const struct err *e)
 struct callbacks *callbacks_new(uv_loop_t *loop, const struct config *config)
 {
 	struct callbacks *callbacks = xcalloc(1, sizeof(*callbacks));
-	const struct session_spec spec = {
-		.name = "callbacks",
-		.uri = config->database_url,
-		.application_name = "athena callbacks",
-		.flags = config->database_prepare == CONFIG_PREPARE_NEVER ? CONN_NO_PREPARE : 0,
-		.reconnect_min_ms = config->worker.reconnect_min_ms,
-		.reconnect_max_ms = config->worker.reconnect_max_ms,
-		.statements = statements,
-		.up = on_up,
-		.down = on_down,
-		.context = callbacks,
-	};
+	struct session_spec spec =
+		session_spec_of(config, "callbacks", "athena callbacks", statements);
 
+	spec.up = on_up;
+	spec.down = on_down;
+	spec.context = callbacks;
 	callbacks->secret = config->http_callback_secret;
 	callbacks->session = session_new(loop, &spec);
 	return callbacks;

@@ -274,19 +274,11 @@ static void on_down(void *context, const struct err *e)
 static struct session *survey_connect(
 	struct survey *survey, uv_loop_t *loop, const struct config *config)
 {
-	const struct session_spec spec = {
-		.name = "http",
-		.uri = config->database_url,
-		.application_name = "athena http",
-		.flags = config->database_prepare == CONFIG_PREPARE_NEVER ? CONN_NO_PREPARE : 0,
-		.reconnect_min_ms = config->worker.reconnect_min_ms,
-		.reconnect_max_ms = config->worker.reconnect_max_ms,
-		.statements = statements,
-		.up = on_up,
-		.down = on_down,
-		.context = survey,
-	};
+	struct session_spec spec = session_spec_of(config, "http", "athena http", statements);
 
+	spec.up = on_up;
+	spec.down = on_down;
+	spec.context = survey;
 	return session_new(loop, &spec);
 }
 

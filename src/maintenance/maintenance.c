@@ -104,19 +104,11 @@ static void maintenance_init_lanes(struct maintenance *m, uv_loop_t *loop, const
 static void channel_open(struct channel *channel, struct maintenance *m, uv_loop_t *loop,
 	const struct config *config, const char *name)
 {
-	const struct session_spec spec = {
-		.name = name,
-		.uri = config->database_url,
-		.application_name = "athena maintenance",
-		.flags = config->database_prepare == CONFIG_PREPARE_NEVER ? CONN_NO_PREPARE : 0,
-		.reconnect_min_ms = config->worker.reconnect_min_ms,
-		.reconnect_max_ms = config->worker.reconnect_max_ms,
-		.statements = statements,
-		.up = on_up,
-		.down = on_down,
-		.context = channel,
-	};
+	struct session_spec spec = session_spec_of(config, name, "athena maintenance", statements);
 
+	spec.up = on_up;
+	spec.down = on_down;
+	spec.context = channel;
 	channel->owner = m;
 	channel->session = session_new(loop, &spec);
 }

@@ -158,19 +158,12 @@ static void on_heartbeat(uv_timer_t *timer)
 static void service_connect(struct service *service)
 {
 	const struct config *config = service->config;
-	const struct session_spec spec = {
-		.name = "pulse",
-		.uri = config->database_url,
-		.application_name = "athena maintenance",
-		.flags = config->database_prepare == CONFIG_PREPARE_NEVER ? CONN_NO_PREPARE : 0,
-		.reconnect_min_ms = config->worker.reconnect_min_ms,
-		.reconnect_max_ms = config->worker.reconnect_max_ms,
-		.statements = statements,
-		.up = on_up,
-		.down = on_down,
-		.context = service,
-	};
+	struct session_spec spec =
+		session_spec_of(config, "pulse", "athena maintenance", statements);
 
+	spec.up = on_up;
+	spec.down = on_down;
+	spec.context = service;
 	registry_init(&service->registry);
 	service->pulse = session_new(&service->loop, &spec);
 	service->registry.session = service->pulse;

@@ -484,21 +484,14 @@ static struct session *worker_session(struct worker *worker, const char *name,
 	const char *application_name, const char *uri,
 	const struct sql_statement *const *statements, void (*up)(void *))
 {
-	struct session_spec spec = {
-		.name = name,
-		.uri = uri,
-		.application_name = application_name,
-		.flags = worker->config->database_prepare == CONFIG_PREPARE_NEVER ? CONN_NO_PREPARE
-										  : 0,
-		.reconnect_min_ms = worker->config->worker.reconnect_min_ms,
-		.reconnect_max_ms = worker->config->worker.reconnect_max_ms,
-		.statements = statements,
-		.up = up,
-		.down = on_connection_down,
-		.notified = worker_notified,
-		.context = worker,
-	};
+	struct session_spec spec =
+		session_spec_of(worker->config, name, application_name, statements);
 
+	spec.uri = uri;
+	spec.up = up;
+	spec.down = on_connection_down;
+	spec.notified = worker_notified;
+	spec.context = worker;
 	return session_new(worker->loop, &spec);
 }
 

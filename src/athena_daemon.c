@@ -9,6 +9,6 @@ int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
 	if (executor_is_meant(argc, argv))
-		return executor_main(argc, argv);
+		return executor_main(argv);
 	return command_program_main(argc, argv, &program_daemon);
 }

@@ -504,3 +504,8 @@ void redact_learn(const char *secret)
 	learn_escaped(secret, "'\\", '\\');  /* in libpq's key='value' */
 	learn_escaped(secret, "'", '\'');    /* in SQL */
 }
+
+const char *redact_known(size_t i)
+{
+	return i < known.count ? known.texts[i] : NULL;
+}

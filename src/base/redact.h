@@ -11,6 +11,7 @@
 #define ATHENA_BASE_REDACT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/buf.h"
 
@@ -30,5 +31,8 @@ bool redact_is_secret_name(const char *name);
  * up. Shorter than 4 bytes is ignored: it would mask half of any text.
  */
 void redact_learn(const char *secret);
+
+/* One of those, in any of its spellings, by number; NULL past the last. */
+const char *redact_known(size_t i);
 
 #endif

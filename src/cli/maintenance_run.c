@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/command_table.h"
+#include "cli/reload.h"
 #include "cli/serve.h"
 #include "cli/supervisor.h"
 #include "http/http.h"
@@ -18,7 +19,8 @@ static const struct option_row maintenance_run_options[] = {
 /* The pages of this process, and what its supervisor is told. */
 struct pages {
 	const struct config *config;
-	const char *address; /* NULL: none are wanted */
+	struct config *reloaded; /* goes on with that; NULL: with the first */
+	const char *address;	 /* NULL: none are wanted */
 	struct http *http;
 	struct supervisor supervisor;
 };
@@ -47,11 +49,26 @@ static void stop_pages(void *context)
 	http_free(pages->http);
 }
 
+/* The one before is in nobody's hands: its strings were copied, or are those of the first. */
+static const struct config *reload(void *context)
+{
+	struct pages *pages = context;
+	struct config *old = pages->reloaded;
+	struct config *fresh = reload_config(old ? old : pages->config);
+
+	if (!fresh)
+		return NULL;
+	pages->reloaded = fresh;
+	config_free(old);
+	return fresh;
+}
+
 static bool run(struct cli *cli, struct err *e)
 {
 	struct pages pages = {.address = cli_text(cli, "http")};
-	const struct service_guest guest = {start_pages, stop_pages, &pages};
+	const struct service_guest guest = {start_pages, stop_pages, reload, &pages};
 	const struct config *config;
+	bool ok;
 
 	if (!cli_config(cli, &config, e))
 		return false;
@@ -59,7 +76,9 @@ static bool run(struct cli *cli, struct err *e)
 	config_log_warnings(config);
 	signal(SIGPIPE, SIG_IGN);
 	pages.config = config;
-	return maintenance_serve(config, &guest, e);
+	ok = maintenance_serve(config, &guest, e);
+	config_free(pages.reloaded);
+	return ok;
 }
 
 const struct command command_maintenance_run = {
@@ -70,7 +89,7 @@ const struct command command_maintenance_run = {
 		"and empties partitions. Every worker does this, too; this is for those that run\n"
 		"with --no-maintenance, or for systems whose workers come and go. It claims no\n"
 		"job, runs no handler and calls no URL. Any number may run: whoever did the last\n"
-		"step of a lane leads it.\n\n"
+		"step of a lane leads it. SIGHUP reloads the configuration.\n\n"
 		"  athena maintenance run\n",
 	.options = maintenance_run_options,
 	.run = run,

@@ -233,7 +233,8 @@ static void make_config(struct buf *out)
 	add_section(out, "SETTINGS");
 	for (const struct settings_section *section = settings_sections; section->name; section++)
 		add_settings(out, section->name, section->help, section->rows);
-	add_settings(out, "postgres_clients", "Names for connection URIs: NAME: URI",
+	add_settings(out, "postgres_clients",
+		"Names for connection URIs: NAME: URI. SIGHUP reloads them",
 		(const struct option_row[]){{0}});
 	add_settings(out, "families", "One mapping per family, under its name", settings_family);
 	add_section(out, "SEE ALSO");

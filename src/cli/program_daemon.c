@@ -59,7 +59,8 @@ const struct command program_daemon = {
 	.summary = "serves every family, and runs maintenance",
 	.help = "The whole background runtime in one process: the built-in families and those "
 		"under\n"
-		"`families:` in config.yaml. Runs until SIGTERM, as athena-worker does.\n",
+		"`families:` in config.yaml. Runs until SIGTERM, as athena-worker does, and "
+		"reloads on SIGHUP.\n",
 	.options = daemon_options,
 	.run = run_daemon,
 };

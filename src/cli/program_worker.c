@@ -62,6 +62,7 @@ const struct command program_worker = {
 		"the\n"
 		"rest back; a second signal stops at once. Any number may run, on any number of "
 		"hosts.\n"
+		"SIGHUP reloads the configuration: see docs/config.md.\n"
 		"\n"
 		"  athena-worker --family=clone\n"
 		"  athena-worker --family=thumbnails,mail --once\n",

@@ -7,6 +7,8 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "base/mem.h"
+#include "cli/reload.h"
 #include "cli/supervisor.h"
 #include "http/http.h"
 #include "maintenance/maintenance.h"
@@ -14,9 +16,10 @@
 
 struct server {
 	uv_loop_t loop;
-	uv_signal_t term, interrupt;
+	uv_signal_t term, interrupt, hangup;
 	struct worker *worker;
-	const struct config *config;
+	const struct config *config;	 /* of the start: what components keep strings of */
+	struct config *reloaded;	 /* goes on with that; NULL: with the first */
 	struct maintenance *maintenance; /* NULL: not yet, or runs elsewhere */
 	struct http *http;		 /* NULL: not wanted */
 	struct supervisor supervisor;
@@ -38,6 +41,26 @@ static void on_signal(uv_signal_t *handle, int number)
 	server->is_told = true;
 }
 
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	struct server *server = handle->data;
+	struct config *old = server->reloaded;
+	struct config *config CLEANUP(config_clear) = reload_config(old ? old : server->config);
+	struct err e;
+
+	(void)number;
+	if (!config)
+		return;
+	if (!worker_reload(server->worker, config, &e)) {
+		log_error("reload_failed", LOG_S("error", e.text));
+		return;
+	}
+	if (server->maintenance)
+		maintenance_reload(server->maintenance, config);
+	server->reloaded = TAKE(config);
+	config_free(old);
+}
+
 /* With everything closed the loop has nothing left to wait for, and returns. Pages tell about the
  * other components, and so go first. */
 static void server_close(struct server *server)
@@ -48,6 +71,7 @@ static void server_close(struct server *server)
 	supervisor_close(&server->supervisor);
 	uv_close((uv_handle_t *)&server->term, NULL);
 	uv_close((uv_handle_t *)&server->interrupt, NULL);
+	uv_close((uv_handle_t *)&server->hangup, NULL);
 }
 
 /* Not before: lanes are led under the worker's id, and a copied database is to be left alone. */
@@ -55,9 +79,12 @@ static void on_worker_registered(void *context)
 {
 	struct server *server = context;
 
-	if (!server->maintenance && !server->no_maintenance)
-		server->maintenance =
-			maintenance_new(&server->loop, server->config, worker_id(server->worker));
+	if (server->maintenance || server->no_maintenance)
+		return;
+	server->maintenance =
+		maintenance_new(&server->loop, server->config, worker_id(server->worker));
+	if (server->reloaded)
+		maintenance_reload(server->maintenance, server->reloaded);
 }
 
 static void on_worker_ended(void *context, int status)
@@ -68,11 +95,12 @@ static void on_worker_ended(void *context, int status)
 	server_close(server);
 }
 
-static void server_watch(struct server *server, uv_signal_t *handle, int number)
+static void server_watch(
+	struct server *server, uv_signal_t *handle, uv_signal_cb callback, int number)
 {
 	uv_signal_init(&server->loop, handle);
 	handle->data = server;
-	uv_signal_start(handle, on_signal, number);
+	uv_signal_start(handle, callback, number);
 }
 
 static bool server_start_http(struct server *server, const char *address, struct err *e)
@@ -93,8 +121,9 @@ static bool server_start(struct server *server, const struct serve_options *opti
 		.ended = on_worker_ended,
 		.context = server};
 
-	server_watch(server, &server->term, SIGTERM);
-	server_watch(server, &server->interrupt, SIGINT);
+	server_watch(server, &server->term, on_signal, SIGTERM);
+	server_watch(server, &server->interrupt, on_signal, SIGINT);
+	server_watch(server, &server->hangup, on_hangup, SIGHUP);
 	if (!server_start_http(server, options->http, e) ||
 		!worker_new(&server->worker, &server->loop, server->config, &worker, e)) {
 		server_close(server);
@@ -116,6 +145,7 @@ bool serve(const struct config *config, const struct serve_options *options, int
 	ok = server_start(&server, options, e);
 	uv_run(&server.loop, UV_RUN_DEFAULT);
 	uv_loop_close(&server.loop);
+	config_free(server.reloaded);
 	log_info("ended", LOG_I("status", server.status));
 	*ret_status = server.status;
 	return ok;

@@ -3,7 +3,7 @@
  * Long-running programs: components on one uv loop in one thread, and the signals that end them.
  *
  * SIGTERM and SIGINT let the worker drain; a second one stops it at once. The program ends when
- * its worker has.
+ * its worker has. SIGHUP reads the configuration anew (cli/reload.h).
  */
 #ifndef ATHENA_CLI_SERVE_H
 #define ATHENA_CLI_SERVE_H

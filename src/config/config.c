@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/redact.h"
 #include "config/load.h"
 #include "config/locate.h"
 #include "config/settings.h"
@@ -50,7 +51,7 @@ static void fill_worker(struct config *config)
 	config->worker.executor_attempts = (int)number(config, "worker", "executor_attempts");
 }
 
-static void fill(struct config *config)
+static void fill_sections(struct config *config)
 {
 	fill_worker(config);
 	config->database_url = text(config, "database", "url");
@@ -93,6 +94,27 @@ static bool check_together(const struct config *config, struct err *e)
 				"worker.fence_margin together",
 				config->families[i].where);
 	return true;
+}
+
+static void learn_secrets(const struct config *config, const struct settings_section *section)
+{
+	const json_t *values = json_object_get(config->state->values, section->name);
+
+	for (const struct option_row *row = section->rows; row->name; row++) {
+		const char *secret = json_string_value(json_object_get(values, row->name));
+
+		if (secret && (row->flags & OPTION_SECRET) && !(row->flags & OPTION_URI))
+			redact_learn(secret);
+	}
+}
+
+bool config_fill(struct config *config, struct err *e)
+{
+	for (const struct settings_section *section = settings_sections; section->name; section++)
+		learn_secrets(config, section);
+	fill_sections(config);
+	fill_families(config);
+	return check_together(config, e);
 }
 
 /*
@@ -141,43 +163,27 @@ static const char *const *split_lines(struct arena *arena, const struct buf *lin
 	return list;
 }
 
-static bool fill_families(
-	const struct load *load, const struct tree *root, struct config *config, struct err *e)
-{
-	const struct tree *map = root ? tree_find(root, "families") : NULL;
-	struct config_family *families;
-
-	if (!map)
-		return true;
-	if (!load_families(load, map, &families, &config->family_count, e))
-		return false;
-	for (size_t i = 0; i < config->family_count; i++)
-		if (families[i].concurrency == 0)
-			families[i].concurrency = config->worker.concurrency;
-	config->families = families;
-	return true;
-}
-
 static bool load_all(struct load *load, const char *path, struct config *config, struct err *e)
 {
+	const struct tree *families;
 	struct tree *root = NULL;
 
 	if (!read_file(load, path, &root, e))
 		return false;
 	read_dotenv(load, path);
-	if (!load_sections(load, root, e))
-		return false;
-	fill(config);
-	if (!fill_families(load, root, config, e))
+	families = root ? tree_find(root, "families") : NULL;
+	if (!load_sections(load, root, e) || (families && !load_families(load, families, e)))
 		return false;
 	config->warnings = split_lines(load->arena, &load->warnings);
-	return check_together(config, e);
+	return config_fill(config, e);
 }
 
-static struct config *config_new(void)
+struct config *config_new(void)
 {
+	static const char *const no_warnings[] = {NULL};
 	struct config *config = xcalloc(1, sizeof(*config));
 
+	config->warnings = no_warnings;
 	config->state = xcalloc(1, sizeof(*config->state));
 	config->state->values = json_object();
 	config->state->origins = json_object();

@@ -11,9 +11,9 @@
  * options of the command line after that, by itself.
  *
  * Loading blocks only on reading these small files, asks nobody else, and gives the same result
- * for the same files and environment: an executor loads its own copy. Passwords are made known to
- * redact_learn(). Everything reachable from struct config lives until config_free(); nobody may
- * change it. What the settings mean stands in the tables of settings.h.
+ * for the same files and environment. Passwords are made known to redact_learn(). Everything
+ * reachable from struct config lives until config_free(); nobody may change it. What the settings
+ * mean stands in the tables of settings.h.
  */
 #ifndef ATHENA_CONFIG_CONFIG_H
 #define ATHENA_CONFIG_CONFIG_H
@@ -91,6 +91,24 @@ struct config {
 MUSTCHECK bool config_load(const char *path, struct config **ret_config, struct err *e);
 
 void config_free(struct config *config);
+
+/*
+ * The configuration that a reload makes of this one: everything is read anew, and of what differs
+ * the settings marked OPTION_RELOADABLE are taken over, and postgres_clients; all others stay as
+ * they are, families that came or went too. *ret_changes: what differs, as an array of
+ * {"option", "old", "new", "applied"}, secrets masked; the caller owns it. What cannot be loaded as
+ * a whole is refused as by config_load(), and the old one goes on.
+ */
+MUSTCHECK bool config_reload(const struct config *config, struct config **ret_config,
+	json_t **ret_changes, struct err *e);
+
+/*
+ * For executors, which must see what their worker sees and not what stands in the file meanwhile:
+ * a file without a name, to be inherited, that config_unseal() reads. It holds secrets. The caller
+ * closes it.
+ */
+MUSTCHECK bool config_seal(const struct config *config, int *ret_fd, struct err *e);
+MUSTCHECK bool config_unseal(int fd, struct config **ret_config, struct err *e);
 
 /* The URI under postgres_clients, or NULL when nobody has that name. */
 const char *config_client_uri(const struct config *config, const char *name);

@@ -4,6 +4,13 @@
 #include "config/load.h"
 #include "config/settings.h"
 
+json_t *config_shown(const struct option_row *row, const json_t *value)
+{
+	if (value)
+		return redact_json(value);
+	return row->fallback ? option_from_text(row, row->fallback) : json_null();
+}
+
 /* Takes over the reference to the value. */
 static void add(
 	json_t *list, const char *section, const char *key, json_t *value, const char *origin)
@@ -22,11 +29,8 @@ static void add_section(
 
 	for (const struct option_row *row = section->rows; row->name; row++) {
 		const json_t *value = json_object_get(values, row->name);
-		json_t *shown = value	? redact_json(value)
-			: row->fallback ? option_from_text(row, row->fallback)
-					: json_null();
 
-		add(list, section->name, row->name, shown,
+		add(list, section->name, row->name, config_shown(row, value),
 			value ? json_string_value(json_object_get(origins, row->name)) : "default");
 	}
 }

@@ -14,7 +14,8 @@ static void add_row(struct buf *out, const struct option_row *row)
 	if (row->fallback)
 		buf_printf(out, "`%s`%s%s", row->fallback, row->unit ? " " : "",
 			row->unit ? row->unit : "");
-	buf_printf(out, " | %s |\n", row->help);
+	buf_printf(out, " | %s%s |\n", row->help,
+		row->flags & OPTION_RELOADABLE ? "; SIGHUP reloads it" : "");
 }
 
 static void add_rows(struct buf *out, const struct option_row *rows)

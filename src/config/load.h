@@ -54,9 +54,22 @@ MUSTCHECK bool load_check_uri(const char *uri, const char *where, const char *na
 /* All of the file but `families:`, then the variables that override it. */
 MUSTCHECK bool load_sections(struct load *load, const struct tree *root, struct err *e);
 
-/* The entries of `families:`, in the arena; what they say goes into the values, too. 0: not said.
+/* The entries of `families:`. */
+MUSTCHECK bool load_families(const struct load *load, const struct tree *map, struct err *e);
+
+/* A configuration without values, for those who fill its state; freed by config_free(). */
+struct config *config_new(void) __attribute__((returns_nonnull));
+
+/*
+ * Makes the public fields out of the values, and tells redaction what is secret. What no row can
+ * say by itself is checked here.
  */
-MUSTCHECK bool load_families(const struct load *load, const struct tree *map,
-	struct config_family **ret_families, size_t *ret_count, struct err *e);
+MUSTCHECK bool config_fill(struct config *config, struct err *e);
+
+/* The same for the entries of `families:`. Their strings are those of the values. */
+void fill_families(struct config *config);
+
+/* A value as people may see it, or that of the row when it is NULL. The caller owns the result. */
+json_t *config_shown(const struct option_row *row, const json_t *value);
 
 #endif

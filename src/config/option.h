@@ -31,6 +31,7 @@ enum option_flags {
 	OPTION_REQUIRED = 1 << 0,
 	OPTION_SECRET = 1 << 1,	    /* masked wherever it is shown */
 	OPTION_RELOADABLE = 1 << 2, /* SIGHUP may change it */
+	OPTION_URI = 1 << 3,	    /* a secret of which only the password is masked */
 };
 
 struct option_row {

@@ -14,9 +14,9 @@
 
 /* Rows are name, type, flags, default, least, most; durations in ms. */
 static const struct option_row database_rows[] = {
-	{"url", OPTION_TEXT, OPTION_SECRET,
+	{"url", OPTION_TEXT, OPTION_SECRET | OPTION_URI,
 		.help = "control-plane database: URI or key=value; libpq's defaults when not set"},
-	{"direct_url", OPTION_TEXT, OPTION_SECRET,
+	{"direct_url", OPTION_TEXT, OPTION_SECRET | OPTION_URI,
 		.help = "the same database past a pooler, for LISTEN; `url` when not set"},
 	{"prepare", OPTION_WORD, 0, "auto", .words = "auto|never",
 		.help = "never: no prepared statements, for poolers that cannot follow them"},
@@ -80,8 +80,9 @@ static const struct option_row log_rows[] = {
 };
 
 static const struct option_row pg_rows[] = {
-	{"dump_path", OPTION_TEXT, 0, .help = "pg_dump to use; looked for in PATH when not set"},
-	{"restore_path", OPTION_TEXT, 0,
+	{"dump_path", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "pg_dump to use; looked for in PATH when not set"},
+	{"restore_path", OPTION_TEXT, OPTION_RELOADABLE,
 		.help = "pg_restore to use; looked for in PATH when not set"},
 	{0},
 };
@@ -100,12 +101,13 @@ const struct settings_section settings_sections[] = {
 const struct option_row settings_family[] = {
 	{"run", OPTION_TEXT,
 		.help = "built-in family that does the work; the family's own name when not set"},
-	{"command", OPTION_LIST,
+	{"command", OPTION_LIST, OPTION_RELOADABLE,
 		.help = "program and arguments of `run: command`; no shell is involved"},
-	{"env", OPTION_OBJECT, .help = "names and values added to the command's environment"},
-	{"permanent_exits", OPTION_INTS, 0, NULL, 1, 255,
+	{"env", OPTION_OBJECT, OPTION_RELOADABLE,
+		.help = "names and values added to the command's environment"},
+	{"permanent_exits", OPTION_INTS, OPTION_RELOADABLE, NULL, 1, 255,
 		.help = "exit statuses that are not worth a retry, instead of the usual ones"},
-	{"wait_timeout", OPTION_DURATION, 0, NULL, SECOND, YEAR,
+	{"wait_timeout", OPTION_DURATION, OPTION_RELOADABLE, NULL, SECOND, YEAR,
 		.help = "lets the command park its job by exit status 100, for so long at most"},
 	{"concurrency", OPTION_INT, OPTION_RELOADABLE, NULL, 1, 1000,
 		.help = "slots of one process; worker.concurrency when not set"},

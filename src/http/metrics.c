@@ -102,8 +102,8 @@ static int64_t slots_busy(const struct line *line)
 {
 	int64_t busy = 0;
 
-	for (int i = 0; i < line->slot_count; i++)
-		busy += line->slots[i].count > 0;
+	for (int i = 0; i < line->slots_made; i++)
+		busy += line->slots[i]->count > 0;
 	return busy;
 }
 

@@ -129,6 +129,14 @@ struct maintenance *maintenance_new(
 	return m;
 }
 
+void maintenance_reload(struct maintenance *m, const struct config *config)
+{
+	free(m->args);
+	m->args = make_args(config);
+	for (int i = 0; i < LANE_COUNT; i++)
+		m->lanes[i].args = m->args;
+}
+
 const char *maintenance_lane(const struct maintenance *m, size_t i, bool *ret_leads)
 {
 	if (i >= LANE_COUNT)

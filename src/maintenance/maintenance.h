@@ -22,10 +22,13 @@ struct maintenance;
 
 /*
  * Starts connecting on the loop. worker_id is read at each step: it must outlive the component and
- * may change when the process registers anew. The configuration must outlive it, too.
+ * may change when the process registers anew. This configuration must outlive it, too.
  */
 struct maintenance *maintenance_new(
 	uv_loop_t *loop, const struct config *config, const char *worker_id);
+
+/* Settings that lanes are told from now on. Nothing of either configuration is kept. */
+void maintenance_reload(struct maintenance *maintenance, const struct config *config);
 
 /*
  * The name of the lane number i, NULL past the last; and whether this process did its last step,

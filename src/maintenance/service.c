@@ -15,14 +15,15 @@
 enum { LEAVE_MS = 3000 }; /* for the goodbye */
 
 struct service {
-	const struct config *config;
+	const struct config *config;	   /* of the start: what sessions keep strings of */
+	const struct config *reloaded;	   /* the guest's; NULL: not yet */
 	const struct service_guest *guest; /* or NULL */
 	uv_loop_t loop;
 	struct session *pulse;
 	struct registry registry;
 	struct maintenance *maintenance; /* once registered */
 	uv_timer_t heartbeat, leave;
-	uv_signal_t term, interrupt;
+	uv_signal_t term, interrupt, hangup;
 	bool is_leaving;
 	struct err refusal; /* kind ERR_NONE: none */
 };
@@ -68,13 +69,30 @@ static void on_signal(uv_signal_t *handle, int number)
 	service_leave(handle->data);
 }
 
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	struct service *service = handle->data;
+	const struct service_guest *guest = service->guest;
+	const struct config *config = guest ? guest->reload(guest->context) : NULL;
+
+	(void)number;
+	if (!config)
+		return;
+	service->reloaded = config;
+	if (service->maintenance)
+		maintenance_reload(service->maintenance, config);
+}
+
 static void on_registered(void *context)
 {
 	struct service *service = context;
 
-	if (!service->maintenance && !service->is_leaving)
-		service->maintenance = maintenance_new(
-			&service->loop, service->config, service->registry.worker_id);
+	if (service->maintenance || service->is_leaving)
+		return;
+	service->maintenance =
+		maintenance_new(&service->loop, service->config, service->registry.worker_id);
+	if (service->reloaded)
+		maintenance_reload(service->maintenance, service->reloaded);
 }
 
 static void on_refused(void *context, const struct err *e)
@@ -173,11 +191,12 @@ static void service_connect(struct service *service)
 	service->registry.context = service;
 }
 
-static void service_start_signal(struct service *service, uv_signal_t *handle, int number)
+static void service_start_signal(
+	struct service *service, uv_signal_t *handle, uv_signal_cb callback, int number)
 {
 	uv_signal_init(&service->loop, handle);
 	handle->data = service;
-	uv_signal_start(handle, on_signal, number);
+	uv_signal_start(handle, callback, number);
 }
 
 static void service_start(struct service *service)
@@ -188,8 +207,9 @@ static void service_start(struct service *service)
 	uv_timer_init(&service->loop, &service->leave);
 	service->heartbeat.data = service->leave.data = service;
 	uv_timer_start(&service->heartbeat, on_heartbeat, every_ms, every_ms);
-	service_start_signal(service, &service->term, SIGTERM);
-	service_start_signal(service, &service->interrupt, SIGINT);
+	service_start_signal(service, &service->term, on_signal, SIGTERM);
+	service_start_signal(service, &service->interrupt, on_signal, SIGINT);
+	service_start_signal(service, &service->hangup, on_hangup, SIGHUP);
 	service_connect(service);
 }
 
@@ -203,6 +223,7 @@ static void service_clear(struct service *service)
 	uv_close((uv_handle_t *)&service->leave, NULL);
 	uv_close((uv_handle_t *)&service->term, NULL);
 	uv_close((uv_handle_t *)&service->interrupt, NULL);
+	uv_close((uv_handle_t *)&service->hangup, NULL);
 	uv_run(&service->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&service->loop);
 }

@@ -4,7 +4,7 @@
  * else. It serves no family, so nothing that it could claim or run exists for it.
  *
  * It starts without a database, too, and begins when there is one. It ends on SIGTERM or SIGINT
- * after a goodbye to the registry, at once on a second one.
+ * after a goodbye to the registry, at once on a second one. SIGHUP reloads.
  */
 #ifndef ATHENA_MAINTENANCE_SERVICE_H
 #define ATHENA_MAINTENANCE_SERVICE_H
@@ -15,12 +15,14 @@
 #include "config/config.h"
 #include "maintenance/maintenance.h"
 
-/* What shares the loop with it, and is nothing that this folder may know: the pages. */
+/* What shares the loop with it, and is nothing that this folder may know: pages, reloading. */
 struct service_guest {
 	/* *maintenance is NULL until the process is registered, and again when it ends. */
 	bool (*start)(void *context, uv_loop_t *loop, struct maintenance *const *maintenance,
 		struct err *e);
 	void (*stop)(void *context); /* closes its handles; called even if start() failed */
+	/* On SIGHUP: the configuration to go on with, which lives until stop(); NULL: as before. */
+	const struct config *(*reload)(void *context);
 	void *context;
 };
 

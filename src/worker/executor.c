@@ -375,15 +375,17 @@ bool executor_is_meant(int argc, char *const *argv)
 	return argc > 2 && strcmp(argv[1], "-x") == 0;
 }
 
-int executor_main(int argc, char *const *argv)
+int executor_main(char *const *argv)
 {
 	struct config *config CLEANUP(config_clear) = NULL;
 	struct err e;
 
-	if (!config_load(argc > 4 ? argv[4] : NULL, &config, &e)) {
+	signal(SIGHUP, SIG_IGN);
+	if (!config_unseal(EXECUTOR_CONFIG_FD, &config, &e)) {
 		log_error("executor_failed", LOG_S("error", e.text));
 		return 2;
 	}
+	close(EXECUTOR_CONFIG_FD);
 	log_setup(config->log_level, config->log_format);
 	return executor_run(config, (int)strtol(argv[2], NULL, 10));
 }

@@ -29,14 +29,29 @@ void line_init(struct line *line, struct worker *worker, const char *name,
 	line->timeout_ms = family->timeout_s * 1000;
 	line->is_hungry = true;
 	line->run_ms = -1;
-	line->slot_count = slots;
-	line->slots = xcalloc((size_t)slots, sizeof(*line->slots));
-	for (int i = 0; i < slots; i++)
-		slot_init(&line->slots[i], shared);
+	line->shared = shared;
+	line_set_slots(line, slots);
 	sleeper_init(&line->sleeper, shared->loop);
 	line->later = xcalloc(1, sizeof(*line->later));
 	line->later->data = line;
 	uv_timer_init(shared->loop, line->later);
+}
+
+void line_set_slots(struct line *line, int count)
+{
+	if (count > line->slots_made)
+		line->slots = xreallocarray(line->slots, (size_t)count, sizeof(struct slot *));
+	for (; line->slots_made < count; line->slots_made++) {
+		line->slots[line->slots_made] = xmalloc(sizeof(struct slot));
+		slot_init(line->slots[line->slots_made], line->shared);
+	}
+	line->slot_count = count;
+}
+
+void line_renew(struct line *line)
+{
+	for (int i = 0; i < line->slots_made; i++)
+		slot_renew(line->slots[i]);
 }
 
 void line_wake(struct line *line)
@@ -79,7 +94,7 @@ static int line_quick_slots(const struct line *line)
 	int quick = 0;
 
 	for (int i = 0; i < line->slot_count; i++) {
-		const struct lease *first = line->slots[i].leases;
+		const struct lease *first = line->slots[i]->leases;
 
 		quick += !first || now_ns - first->started_ns < SLOW_MS * 1000000LL;
 	}
@@ -170,14 +185,14 @@ static void line_send(struct line *line, struct slot *slot)
 void line_dispatch(struct line *line)
 {
 	for (int i = 0; i < line->slot_count && line->held; i++)
-		if (slot_is_idle(&line->slots[i]))
-			line_send(line, &line->slots[i]);
+		if (slot_is_idle(line->slots[i]))
+			line_send(line, line->slots[i]);
 }
 
 void line_look(struct line *line)
 {
-	for (int i = 0; i < line->slot_count; i++)
-		slot_look(&line->slots[i]);
+	for (int i = 0; i < line->slots_made; i++)
+		slot_look(line->slots[i]);
 }
 
 void line_take(struct line *line, struct lease *leases)
@@ -212,8 +227,10 @@ static void on_later_closed(uv_handle_t *timer)
 void line_clear(struct line *line)
 {
 	uv_close((uv_handle_t *)line->later, on_later_closed);
-	for (int i = 0; i < line->slot_count; i++)
-		slot_clear(&line->slots[i]);
+	for (int i = 0; i < line->slots_made; i++) {
+		slot_clear(line->slots[i]);
+		free(line->slots[i]);
+	}
 	free(line->slots);
 	sleeper_clear(&line->sleeper);
 }

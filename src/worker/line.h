@@ -36,14 +36,22 @@ struct line {
 	struct lease *held; /* in the order in which to run them */
 	int held_count;
 	int sent_count;
+	const struct slot_shared *shared;
 	double run_ms; /* of one attempt, a moving average; < 0: not known yet */
-	struct slot *slots;
-	int slot_count;
+	struct slot **slots;
+	int slot_count; /* that are given something to do */
+	int slots_made; /* with those of before a reload: they finish what they have */
 	struct counters counters;
 };
 
 void line_init(struct line *line, struct worker *worker, const char *name,
 	const struct family *family, int slots, const struct slot_shared *shared);
+
+/* Other slots from now on: beyond their number none is given anything to do. */
+void line_set_slots(struct line *line, int count);
+
+/* What runs and is sent may end; then its executors are replaced. */
+void line_renew(struct line *line);
 
 /* Work may have come. */
 void line_wake(struct line *line);

@@ -38,6 +38,11 @@ struct message_attempt {
 };
 
 /* Descriptors of an executor, beside the standard three. */
-enum { EXECUTOR_SOCKET_FD = 3, EXECUTOR_FENCE_FD = 4, EXECUTOR_LOGBOOK_FD = 5 };
+enum {
+	EXECUTOR_SOCKET_FD = 3,
+	EXECUTOR_FENCE_FD = 4,
+	EXECUTOR_LOGBOOK_FD = 5,
+	EXECUTOR_CONFIG_FD = 6,
+};
 
 #endif

@@ -320,10 +320,9 @@ static int process_spawn(
 	struct executor_process *process, const struct slot_shared *shared, int logbook_fd)
 {
 	char parent[16];
-	char role[] = "athena-executor", flag[] = "-x", option[] = "--config";
-	char *path CLEANUP(free_ptr) = shared->config_path ? xstrdup(shared->config_path) : NULL;
-	char *argv[] = {role, flag, parent, path ? option : NULL, path, NULL};
-	uv_stdio_container_t stdio[6] = {
+	char role[] = "athena-executor", flag[] = "-x";
+	char *argv[] = {role, flag, parent, NULL};
+	uv_stdio_container_t stdio[] = {
 		{.flags = UV_IGNORE},
 		{.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
 		{.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
@@ -331,6 +330,7 @@ static int process_spawn(
 			.data.stream = (uv_stream_t *)&process->pipe},
 		{.flags = UV_INHERIT_FD, .data.fd = shared->fence_fd},
 		{.flags = UV_INHERIT_FD, .data.fd = logbook_fd},
+		{.flags = UV_INHERIT_FD, .data.fd = shared->config_fd},
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_exit_status,
@@ -515,6 +515,15 @@ void slot_kill(struct slot *slot)
 		slot->state = SLOT_LEAVING;
 		process_kill(slot->process, SIGKILL);
 	}
+}
+
+void slot_renew(struct slot *slot)
+{
+	if (slot->state != SLOT_READY)
+		return;
+	slot->must_end = true;
+	if (!slot->leases)
+		slot_end_process(slot);
 }
 
 /*

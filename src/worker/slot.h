@@ -43,9 +43,9 @@ struct slot_events {
 /* What all slots of a worker share. */
 struct slot_shared {
 	uv_loop_t *loop;
-	char *program;		 /* path of this executable */
-	const char *config_path; /* or NULL */
-	const char *queue_id;	 /* for attempts to name their traces by */
+	char *program;	      /* path of this executable */
+	int config_fd;	      /* sealed: config/config.h */
+	const char *queue_id; /* for attempts to name their traces by */
 	int fence_fd;
 	int64_t cancel_grace_ms;
 	int attempts_max; /* of one executor */
@@ -95,6 +95,12 @@ void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason);
 
 /* Answers `wait` while the attempt runs; body: what MESSAGE_TOKEN carries. */
 void slot_tell_token(struct slot *slot, const struct lease *lease, const char *body);
+
+/*
+ * Its executor ends once the leases that it has are answered; what is sent after that is for
+ * another one, which begins with the configuration of then.
+ */
+void slot_renew(struct slot *slot);
 
 /* Kills the executor and its group now; its leases are answered as it turns out. */
 void slot_kill(struct slot *slot);

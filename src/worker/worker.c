@@ -86,8 +86,8 @@ void worker_stop_now(struct worker *worker)
 	worker_stop(worker);
 	worker->ends_at_ms = clock_boot_ms() + LEAVE_MS;
 	for (int i = 0; i < worker->line_count; i++)
-		for (int s = 0; s < worker->lines[i].slot_count; s++)
-			slot_kill(&worker->lines[i].slots[s]);
+		for (int s = 0; s < worker->lines[i].slots_made; s++)
+			slot_kill(worker->lines[i].slots[s]);
 }
 
 /* --- Families' rows */
@@ -450,11 +450,17 @@ static void on_tick(uv_timer_t *timer)
 
 /* --- Start and end */
 
+static int worker_slots_of(const struct worker *worker, const char *family)
+{
+	const struct config_family *own = config_family_find(worker->config, family);
+
+	return own ? own->concurrency : worker->config->worker.concurrency;
+}
+
 static bool worker_add_line(struct worker *worker, const char *name, struct err *e)
 {
 	const struct config_family *own = config_family_find(worker->config, name);
 	const struct family *family = family_find(own ? own->run : name);
-	int slots = own ? own->concurrency : worker->config->worker.concurrency;
 	struct line *line = &worker->lines[worker->line_count];
 
 	if (own && !family_check_entry(own, e))
@@ -464,7 +470,7 @@ static bool worker_add_line(struct worker *worker, const char *name, struct err 
 			"family \"%s\" is neither built in nor under `families:` in the "
 			"configuration",
 			name);
-	line_init(line, worker, name, family, slots, &worker->slots);
+	line_init(line, worker, name, family, worker_slots_of(worker, name), &worker->slots);
 	line->claim = (struct claim){.session = worker->work,
 		.worker_id = worker->registry.worker_id,
 		.family = name,
@@ -560,12 +566,14 @@ static bool worker_init_slots(struct worker *worker, struct err *e)
 	worker->slots = (struct slot_shared){.loop = worker->loop,
 		.queue_id = worker->registry.queue_id,
 		.program = program,
-		.config_path = worker->config->config_path,
+		.config_fd = -1,
+		.fence_fd = -1,
 		.cancel_grace_ms = worker->config->worker.cancel_grace_ms,
 		.attempts_max = worker->config->worker.executor_attempts,
 		.events = &worker_slot_events,
 		.context = worker};
-	return fence_new(&worker->fence, &worker->slots.fence_fd, e);
+	return config_seal(worker->config, &worker->slots.config_fd, e) &&
+		fence_new(&worker->fence, &worker->slots.fence_fd, e);
 }
 
 static bool worker_add_lines(struct worker *worker, struct err *e)
@@ -589,6 +597,7 @@ bool worker_new(struct worker **ret_worker, uv_loop_t *loop, const struct config
 	worker->config = config;
 	worker->options = *options;
 	worker->loop = loop;
+	worker->slots.config_fd = -1;
 	registry_init(&worker->registry);
 	worker_open_sessions(worker);
 	worker_wire(worker);
@@ -598,6 +607,27 @@ bool worker_new(struct worker **ret_worker, uv_loop_t *loop, const struct config
 		return false;
 	}
 	*ret_worker = worker;
+	return true;
+}
+
+bool worker_reload(struct worker *worker, const struct config *config, struct err *e)
+{
+	int64_t poll_ms = config->worker.poll_ms;
+	int sealed;
+
+	if (!config_seal(config, &sealed, e))
+		return false;
+	close(worker->slots.config_fd);
+	worker->slots.config_fd = sealed;
+	worker->config = config;
+	worker->slots.cancel_grace_ms = config->worker.cancel_grace_ms;
+	worker->slots.attempts_max = config->worker.executor_attempts;
+	uv_timer_start(&worker->poll, on_poll, (uint64_t)poll_ms, (uint64_t)poll_ms);
+	for (int i = 0; i < worker->line_count; i++) {
+		line_set_slots(&worker->lines[i], worker_slots_of(worker, worker->lines[i].name));
+		line_renew(&worker->lines[i]);
+		line_wake(&worker->lines[i]);
+	}
 	return true;
 }
 
@@ -619,6 +649,8 @@ static void on_handle_closed(uv_handle_t *handle)
 	reporter_clear(&worker->reporter);
 	waits_clear(&worker->waits);
 	fence_free(worker->fence, worker->slots.fence_fd);
+	if (worker->slots.config_fd >= 0)
+		close(worker->slots.config_fd);
 	free(worker->lines);
 	free(worker);
 }

@@ -87,6 +87,13 @@ MUSTCHECK bool worker_new(struct worker **ret_worker, uv_loop_t *loop, const str
 /* Its id in athena.workers, which changes when it registers anew. */
 const char *worker_id(const struct worker *worker);
 
+/*
+ * Goes on with a configuration that config_reload() has made of its own; the old one may be freed
+ * then. What runs, runs on as it began; what begins from now on sees the new one. False, with all
+ * as it was, when executors could not be told of it.
+ */
+MUSTCHECK bool worker_reload(struct worker *worker, const struct config *config, struct err *e);
+
 void worker_drain(struct worker *worker);
 void worker_stop_now(struct worker *worker);
 

@@ -17,6 +17,10 @@ enum {
 	HOLDERS_AFTER_MS = 100,
 	SIGN_DOWN_AFTER_MS = 1000,
 	AGAIN_MS = 500,
+	STREAM_POLL_MS = 2,
+	STREAM_WINDOW_MS = 250,
+	STREAM_BEGINS_AT = 40, /* jobs in a window */
+	STREAM_ENDS_BELOW = 20,
 };
 
 /* What an answer is for: void once the sleeper was reset. */
@@ -207,41 +211,71 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct sleeper *sleeper = timer->data;
 
-	if (sleeper->state == SLEEP_LINGER)
+	if (sleeper->state == SLEEP_LINGER || sleeper->state == SLEEP_STREAM)
 		sleeper->wake(sleeper->context);
 	else if (sleeper->state == SLEEP_LOOKING)
 		sleeper_look(sleeper);
 }
 
-void sleeper_found_little(struct sleeper *sleeper)
+static void sleeper_take_sign_down(struct sleeper *sleeper)
+{
+	if (session_is_up(sleeper->session))
+		sleeper_unsign(sleeper);
+	sleeper_reset(sleeper);
+}
+
+/* Jobs, window by window: many make a stream, and few of them end it. */
+static void sleeper_count(struct sleeper *sleeper, int count)
+{
+	int64_t now_ms = clock_boot_ms();
+	int jobs = sleeper->window_jobs += count;
+
+	if (now_ms - sleeper->window_ms < STREAM_WINDOW_MS)
+		return;
+	if (now_ms - sleeper->window_ms >= 2 * STREAM_WINDOW_MS)
+		jobs = 0; /* nothing for a whole window */
+	sleeper->window_ms = now_ms;
+	sleeper->window_jobs = 0;
+	if (sleeper->state == SLEEP_STREAM && jobs < STREAM_ENDS_BELOW) {
+		sleeper->state = SLEEP_LINGER;
+	} else if (sleeper->state >= SLEEP_LOOKING && jobs >= STREAM_BEGINS_AT) {
+		sleeper_take_sign_down(sleeper);
+		sleeper->state = SLEEP_STREAM;
+	}
+}
+
+void sleeper_found_little(struct sleeper *sleeper, int count)
 {
 	sleeper->busy_ms = 0;
 	if (!sleeper->can_listen)
 		return;
+	sleeper_count(sleeper, count);
 	if (sleeper->state == SLEEP_AWAKE) {
 		sleeper->state = SLEEP_LINGER;
 		sleeper_later(sleeper, LINGER_MS);
-	} else if (sleeper->state == SLEEP_LINGER && !uv_is_active((uv_handle_t *)sleeper->timer)) {
+	} else if (sleeper->state == SLEEP_STREAM) {
+		sleeper_later(sleeper, STREAM_POLL_MS);
+	} else if (uv_is_active((uv_handle_t *)sleeper->timer)) {
+		return;
+	} else if (sleeper->state == SLEEP_LINGER) {
 		sleeper_sign(sleeper);
-	} else if (sleeper->state == SLEEP_LOOKING && !sleeper->is_looking &&
-		!uv_is_active((uv_handle_t *)sleeper->timer)) {
+	} else if (sleeper->state == SLEEP_LOOKING && !sleeper->is_looking) {
 		sleeper_later(sleeper, sleeper->look_ms);
 	}
 }
 
-void sleeper_found_plenty(struct sleeper *sleeper)
+void sleeper_found_plenty(struct sleeper *sleeper, int count)
 {
 	int64_t now_ms = clock_boot_ms();
 
+	sleeper_count(sleeper, count);
 	if (sleeper->state == SLEEP_LINGER)
 		sleeper->state = SLEEP_AWAKE;
 	if (sleeper->busy_ms == 0)
 		sleeper->busy_ms = now_ms;
 	if (sleeper->state < SLEEP_LOOKING || now_ms - sleeper->busy_ms < SIGN_DOWN_AFTER_MS)
 		return;
-	if (session_is_up(sleeper->session))
-		sleeper_unsign(sleeper);
-	sleeper_reset(sleeper);
+	sleeper_take_sign_down(sleeper);
 }
 
 void sleeper_can_listen(struct sleeper *sleeper)

@@ -27,8 +27,12 @@
  * The sign stays up while a trickle of work comes and goes; the worker has only to look again
  * after each notification. It is taken down once the worker was busy for a second, since a
  * spurious NOTIFY is cheaper than a flapping sign, which every producer's insert has to read.
- * Losing either connection starts everything over. Without LISTEN (a transaction pooler) there is
- * only the slow poll of whoever owns this. Runs on the worker's loop, never blocks.
+ *
+ * It is taken down for a stream of jobs as well: transactions that notify commit one after
+ * the other, each with its own flush to disk (the lock in PreCommit_Notify, async.c), so that 500
+ * of them a second wait for each other. Asking every STREAM_POLL_MS is cheaper then than being
+ * told. Losing either connection starts everything over. Without LISTEN (a transaction pooler)
+ * there is only the slow poll of whoever owns this. Runs on the worker's loop, never blocks.
  */
 #ifndef ATHENA_QUEUE_SLEEP_H
 #define ATHENA_QUEUE_SLEEP_H
@@ -40,6 +44,7 @@
 enum sleep_state {
 	SLEEP_AWAKE,   /* no sign */
 	SLEEP_LINGER,  /* a few ms, so that a trickle does not make the sign flap */
+	SLEEP_STREAM,  /* no sign: jobs come so fast that they are asked for */
 	SLEEP_SIGNING, /* steps 2 and 3 are under way */
 	SLEEP_LOOKING, /* step 4 */
 	SLEEP_ASLEEP,  /* proven: a notification will come */
@@ -59,6 +64,8 @@ struct sleeper {
 	int64_t marked_ms; /* boot clock */
 	int64_t busy_ms;   /* since when claims have come back full; 0: not */
 	int look_ms;	   /* until the next look */
+	int64_t window_ms; /* boot clock: since when window_jobs are counted */
+	int window_jobs;   /* that came since */
 	bool is_looking;
 	json_t *holders; /* virtual transaction ids to wait for, or NULL */
 	uv_timer_t *timer;
@@ -75,11 +82,11 @@ void sleeper_can_listen(struct sleeper *sleeper);
 /* A connection was lost, or the worker drains: awake, and no sign is known to be up. */
 void sleeper_reset(struct sleeper *sleeper);
 
-/* A claim came back with less than was asked for: go on towards sleep. */
-void sleeper_found_little(struct sleeper *sleeper);
+/* A claim came back with `count` jobs, less than was asked for: go on towards sleep. */
+void sleeper_found_little(struct sleeper *sleeper, int count);
 
-/* A claim came back full. */
-void sleeper_found_plenty(struct sleeper *sleeper);
+/* A claim came back full, with `count` jobs. */
+void sleeper_found_plenty(struct sleeper *sleeper, int count);
 
 void sleeper_clear(struct sleeper *sleeper);
 

@@ -258,9 +258,9 @@ static void on_claim_done(void *context, struct lease *leases, int count, const 
 	}
 	line_take(line, leases);
 	if (line->claim.found == CLAIM_LITTLE)
-		sleeper_found_little(&line->sleeper);
+		sleeper_found_little(&line->sleeper, count);
 	else if (line->claim.found == CLAIM_PLENTY)
-		sleeper_found_plenty(&line->sleeper);
+		sleeper_found_plenty(&line->sleeper, count);
 }
 
 static void on_reconciled(void *context, const PGresult *rows, const struct err *e)

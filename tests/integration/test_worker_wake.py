@@ -228,6 +228,27 @@ def test_the_sign_comes_down_under_load_and_up_again(database, workers):
     assert_lawful(database)
 
 
+def test_jobs_in_a_stream_are_asked_for(database, workers):
+    """The sign comes down, so that their producers need not wait for each other; and the worker
+    sleeps again after the last of them."""
+    worker = workers.start(poll=HOUR, concurrency=50)
+    asleep(worker)
+    sent = []
+
+    def is_streaming():
+        sent.extend(database.column("INSERT INTO athena.jobs (family) SELECT 'noop' FROM generate_series(1, 20)"
+                                    " RETURNING id"))
+        return signs(database) == 0
+    wait_until(is_streaming)
+    for job in sent:
+        database.wait_for_state(job, "succeeded")
+    asleep(worker, 2)
+    assert signs(database) == 1
+    since = time.time()
+    assert late_ms(database, database.enqueue("noop"), since) < PROMPT_MS
+    assert_lawful(database)
+
+
 # --- Whatever else puts work in front of a sleeper
 
 def test_woken_by_promotion_and_retry(database, workers):

@@ -213,8 +213,10 @@ class Cluster:
 
     def create_database(self, name, template=None):
         with self.connect() as conn:
+            # The default writes every page to the WAL: twice the time, where nobody waits for fsync.
+            strategy = " STRATEGY file_copy" if conn.info.server_version >= 150000 else ""
             conn.execute(f'CREATE DATABASE "{name}"'
-                         + (f' TEMPLATE "{template}"' if template else ""))
+                         + (f' TEMPLATE "{template}"{strategy}' if template else ""))
         return Database(self, name)
 
     def new_database(self, template=None, label="db"):

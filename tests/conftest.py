@@ -10,13 +10,16 @@ A test may take 5 min; @pytest.mark.deadline(600) gives it more.
     run           run("athena", "migrate", ...) to the end, its status checked
     spawn         spawn("athena-worker", "--family=noop") in the background
     case          support/crash.py: one row of the crash matrix
+    folder        an empty folder in /tmp that a server may enter, unlike pytest's own
     workers       workers.start("noop", poll="1h"), with the settings of support/workers.py
 """
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
@@ -103,6 +106,15 @@ def default_url(request):
 
 
 @pytest.fixture
+def folder():
+    """A folder that the server's user may enter, unlike pytest's own."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="athena-test-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
 def run(default_url, tmp_path):
     def run(name, *args, **options):
         return run_program(name, *args, **{"url": default_url, "cwd": tmp_path, **options})
@@ -127,7 +139,10 @@ def case(request, tmp_path, database, workers, programs):
     from crash import Case
     database.query("UPDATE athena.families SET lease = '6 s', backoff_base = '50 ms'")
     named = request.node.callspec.params
-    return Case(named["point"], named["harm"], tmp_path, database, workers, programs)
+    case = Case(named["point"], named["harm"], tmp_path, database, workers, programs)
+    yield case
+    if not getattr(request.node, "athena_failed", False):
+        case.check_passed()
 
 
 # What a failed test shows beside its own words: the logs of what it ran.
@@ -138,6 +153,7 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed:
         return
+    item.athena_failed = True
     for program in getattr(item, "athena_programs", []):
         tail = "\n".join(program.stderr().splitlines()[-60:])
         report.sections.append((f"stderr of {program.name} (pid {program.pid})", tail))
@@ -185,6 +201,9 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
         terminalreporter.write_line(f"FAILED {report.nodeid}: skipped, but not in needs.txt")
     failed = [*stats.get("failed", []), *stats.get("error", []), *stats.get("xfailed", []),
               *stats.get("xpassed", []), *skipped]
+    from ledger import TOTALS
+    if TOTALS:
+        terminalreporter.write_line("ledger: " + ", ".join(f"{name} {count}" for name, count in TOTALS.items()))
     if "ATHENA_TEST_COUNTS" in os.environ:
         counts = pathlib.Path(os.environ["ATHENA_TEST_COUNTS"])
         counts.write_text(f"{len(stats.get('passed', []))} {len(failed)}\n")

@@ -201,15 +201,16 @@ void fault_ledger_begin(int64_t job_id, int64_t ticket, int attempt)
 	ledger_write(folder, line);
 }
 
-void fault_ledger_end(int64_t job_id, int64_t ticket, bool ok)
+void fault_ledger_end(int64_t job_id, int64_t ticket, bool ok, bool is_parked)
 {
 	const char *folder = getenv("ATHENA_FAULT_LEDGER");
+	const char *how = is_parked ? "parked" : "ok";
 	char *line CLEANUP(free_ptr) = NULL;
 
 	if (!folder)
 		return;
 	line = xasprintf("end %lld %lld %s %lld %d\n", (long long)job_id, (long long)ticket,
-		ok ? "ok" : "failed", (long long)clock_boot_ns(), (int)getpid());
+		ok ? how : "failed", (long long)clock_boot_ns(), (int)getpid());
 	ledger_write(folder, line);
 	close(ledger_lock);
 	ledger_lock = -1;

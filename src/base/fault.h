@@ -52,12 +52,13 @@ bool fault_takes_away(const char *what);
 
 /*
  * The ledger of executions, which no database keeps: each is a line when it begins and one when it
- * ends, in the file `ledger` of the folder ATHENA_FAULT_LEDGER, fsynced before anything else
- * happens. An execution holds a lock of its job's own file there, which the kernel takes back when
- * the process dies: who begins and finds it held overlaps with a living one, and says so.
+ * ends (as ok, parked or failed), in the file `ledger` of the folder ATHENA_FAULT_LEDGER,
+ * fsynced before anything else happens. An execution holds a lock of its job's own file there,
+ * which the kernel takes back when the process dies: who begins and finds it held overlaps with a
+ * living one, and says so.
  */
 void fault_ledger_begin(int64_t job_id, int64_t ticket, int attempt);
-void fault_ledger_end(int64_t job_id, int64_t ticket, bool ok);
+void fault_ledger_end(int64_t job_id, int64_t ticket, bool ok, bool is_parked);
 
 /* Where only the process itself can be hurt: kill and stop. */
 #define FAULT(step, moment) ((void)fault_at((step), NULL, (moment)))
@@ -65,7 +66,8 @@ void fault_ledger_end(int64_t job_id, int64_t ticket, bool ok);
 #define FAULT_TAKES_AWAY(what) fault_takes_away(what)
 #define FAULT_LEDGER_BEGIN(job_id, ticket, attempt) \
 	fault_ledger_begin((job_id), (ticket), (attempt))
-#define FAULT_LEDGER_END(job_id, ticket, ok) fault_ledger_end((job_id), (ticket), (ok))
+#define FAULT_LEDGER_END(job_id, ticket, ok, is_parked) \
+	fault_ledger_end((job_id), (ticket), (ok), (is_parked))
 
 #else
 
@@ -73,7 +75,7 @@ void fault_ledger_end(int64_t job_id, int64_t ticket, bool ok);
 #define FAULT_FAILS(step, moment, socket, e) false
 #define FAULT_TAKES_AWAY(what) false
 #define FAULT_LEDGER_BEGIN(job_id, ticket, attempt) ((void)0)
-#define FAULT_LEDGER_END(job_id, ticket, ok) ((void)0)
+#define FAULT_LEDGER_END(job_id, ticket, ok, is_parked) ((void)0)
 
 #endif
 #endif

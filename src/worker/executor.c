@@ -313,7 +313,7 @@ static bool executor_execute(struct executor *x, const struct pending *pending, 
 	FAULT("execute", "begun");
 	ok = family_check(x->family, attempt.family_name, payload, e) &&
 		x->family->execute(&attempt, e);
-	FAULT_LEDGER_END(attempt.job_id, attempt.ticket, ok);
+	FAULT_LEDGER_END(attempt.job_id, attempt.ticket, ok, x->park_ms >= 0);
 	fence_release();
 	x->attempt = NULL;
 	arena_clear(&attempt.arena);

@@ -4,22 +4,12 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 
 import pytest
 
 from athena_test import BUILD, kill_pid, processes, wait_until
-
-@pytest.fixture
-def folder():
-    """A folder that the server's user may enter, unlike pytest's own."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="athena-dev-test-", dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

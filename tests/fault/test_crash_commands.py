@@ -2,8 +2,9 @@
 """The crash matrix of commands: each is hurt around what it changes, and then given again."""
 import pytest
 
-from athena_test import run_program, wait_until
+from athena_test import FAULT_BUILD, run_program, wait_until
 from crash import enqueue, rows
+from ledger import TOTALS
 from sessions import assert_lawful
 
 # Point, command, harms; * is the sample.
@@ -108,10 +109,10 @@ def test_migrate(case, point, load, harm, empty_database):
 
 
 @pytest.mark.parametrize("harm", ["kill", "error"])
-def test_dev_is_started_again(tmp_path, harm):
+def test_dev_is_started_again(folder, harm):
     """Hurt before its database is made: the next start makes it."""
-    from athena_test import FAULT_BUILD
-    env = {"ATHENA_FAULT": f"dev.create={harm}", "ATHENA_FAULT_MARK": str(tmp_path / "mark")}
-    first = run_program(str(FAULT_BUILD / "athena"), "dev", "--", "true", cwd=tmp_path, env=env, status=None)
-    assert (tmp_path / "mark").exists() and first.returncode != 0, first
-    run_program(str(FAULT_BUILD / "athena"), "dev", "--", str(FAULT_BUILD / "athena"), "enqueue", "noop", "--wait", cwd=tmp_path)
+    env = {"ATHENA_FAULT": f"dev.create={harm}", "ATHENA_FAULT_MARK": str(folder / "mark")}
+    first = run_program(str(FAULT_BUILD / "athena"), "dev", "--", "true", cwd=folder, env=env, status=None)
+    assert (folder / "mark").exists() and first.returncode != 0, first
+    TOTALS["faults injected"] += 1
+    run_program(str(FAULT_BUILD / "athena"), "dev", "--", str(FAULT_BUILD / "athena"), "enqueue", "noop", "--wait", cwd=folder)

@@ -22,6 +22,9 @@ lane_run(rescue).answered    unregistered kill drop
 lane_run(deadlines).send     overdue      kill error drop
 lane_run(deadlines).sent     overdue      *kill drop
 lane_run(deadlines).answered overdue      kill drop
+lane_run(waits).send         unanswered   kill error drop
+lane_run(waits).sent         unanswered   *kill drop
+lane_run(waits).answered     unanswered   kill *drop
 lane_run(tallies).send       uncounted    kill error drop
 lane_run(tallies).sent       uncounted    kill drop
 lane_run(tallies).answered   uncounted    kill *drop
@@ -59,6 +62,18 @@ def overdue(case):
     case.database.query("UPDATE athena.leases SET deadline_at = now()")
 
 
+def unanswered(case):
+    """Jobs that were parked, whose time is over; the next one who asks is answered."""
+    case.database.query("INSERT INTO athena.families (name, lease) VALUES ('ask', '6 s')")
+    jobs = enqueue(case.database, 3, family="ask")
+    asker = case.start_worker()
+    for job in jobs:
+        case.database.wait_for_state(job, "waiting")
+    assert asker.terminate() == 0
+    case.database.query("UPDATE athena.waiting SET expires_at = now()")
+    case.ask_outside()
+
+
 def uncounted(case):
     enqueue(case.database, 2)
     case.database.query("INSERT INTO athena.tallies SELECT 'noop', 'ready', (-1) ^ n FROM generate_series(1, 120) AS n")
@@ -93,7 +108,7 @@ def dead(case):
 
 
 DUE = {function.__name__: function for function in
-       (due, unregistered, overdue, uncounted, outrun, expired, forgotten, dead)}
+       (due, unregistered, overdue, unanswered, uncounted, outrun, expired, forgotten, dead)}
 
 
 @pytest.mark.parametrize("point, load, harm", rows(ROWS))

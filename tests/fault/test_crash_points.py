@@ -7,11 +7,9 @@ import re
 import pytest
 
 from athena_test import FAULT_BUILD, run_program
-from crash import EFFECTS, points
+from crash import EFFECTS, Case, points
 
-# Steps that no row tries yet: their loads need a command that parks, and somebody who answers.
-UNTRIED = {"wait_open", "wait_complete", "wait_fail"}
-MATRICES = ["test_crash_worker", "test_crash_leader", "test_crash_commands", "test_crash_clone"]
+MATRICES = ["test_crash_worker", "test_crash_waits", "test_crash_leader", "test_crash_commands", "test_crash_clone"]
 
 
 def matrix_rows():
@@ -26,7 +24,7 @@ def matrix_rows():
 
 def test_every_point_is_tried_and_every_row_has_a_point():
     tried = {re.sub(r"\(\w+\)", "", point) for point, *_ in matrix_rows()} | {"dev.create"}
-    known = {f"{step}.{moment}" for step, moments in points().items() if step not in UNTRIED for moment in moments}
+    known = {f"{step}.{moment}" for step, moments in points().items() for moment in moments}
     assert tried == known
 
 
@@ -45,6 +43,15 @@ def test_what_is_no_fault_is_refused(database, tmp_path, text, complaint):
     env = {"ATHENA_FAULT": text, "ATHENA_FAULT_MARK": str(tmp_path / "mark")}
     done = run_program(str(FAULT_BUILD / "athena-worker"), "--family=noop", "--once", url=database.url, env=env, status=99)
     assert complaint in done.stderr
+
+
+def test_a_point_that_nobody_passes_is_a_failure(database, workers, programs, tmp_path):
+    case = Case("adopt.send", "kill", tmp_path, database, workers, programs)
+    job = database.enqueue("noop")
+    case.start_worker(is_armed=True)
+    database.wait_for_state(job, "succeeded")
+    with pytest.raises(AssertionError, match="nobody has passed adopt.send"):
+        case.check_passed()
 
 
 def test_ordinary_programs_have_no_faults(run, database, tmp_path):

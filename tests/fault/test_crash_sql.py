@@ -8,6 +8,7 @@ nothing of it may be there; then it is done again, in full.
 import psycopg
 import pytest
 
+from ledger import TOTALS
 from sessions import Worker, assert_lawful, run_statement, small_leaves, somebody
 
 # Statement triggers before and after every write, and one before every DDL command. A session says
@@ -42,7 +43,7 @@ END $$;
 CREATE EVENT TRIGGER sabotage ON ddl_command_start EXECUTE FUNCTION public.sabotage_ddl();
 """
 
-TABLES = ("jobs", "ready", "scheduled", "leases", "waiting", "outcomes", "uniques", "failures", "cancel_requests")
+TABLES = ("jobs", "ready", "scheduled", "leases", "waiting", "outcomes", "uniques", "failures", "cancel_requests", "waits")
 
 
 class Stage:
@@ -129,6 +130,47 @@ def unregister(stage):
     return lambda conn: conn.execute("SELECT athena.unregister_worker(%s)", (stage.worker.id,))
 
 
+def asker(stage):
+    """A job that is leased, with a wait: its row, and the token."""
+    stage.enqueue(1, unique_key="held")
+    (row,) = stage.worker.claim()
+    return row, stage.worker.conn.execute("SELECT athena.open_wait(%s, %s, %s) AS token",
+                                          (stage.worker.id, row["job_id"], row["ticket"])).fetchone()["token"]
+
+
+def open_wait(stage):
+    stage.enqueue(1)
+    (row,) = stage.worker.claim()
+    return lambda conn: conn.execute("SELECT athena.open_wait(%s, %s, %s)", (stage.worker.id, row["job_id"], row["ticket"]))
+
+
+def park(answered):
+    def prepare(stage):
+        row, token = asker(stage)
+        if answered:
+            stage.database.query("SELECT athena.complete_wait(%s)", token)
+        return lambda conn: conn.execute("SELECT * FROM athena.settle(%s, %s, %s, 'parked', retry_in => '1 h')",
+                                         (stage.worker.id, row["job_id"], row["ticket"]))
+    return prepare
+
+
+def end_wait(sql):
+    def prepare(stage):
+        row, token = asker(stage)
+        stage.worker.settle(row, "parked", retry_in="1 h")
+        return lambda conn: conn.execute(sql, (token,))
+    return prepare
+
+
+def unanswered(stage):
+    for _ in range(2):
+        stage.enqueue(1)
+        (row,) = stage.worker.claim()
+        stage.worker.conn.execute("SELECT athena.open_wait(%s, %s, %s)", (stage.worker.id, row["job_id"], row["ticket"]))
+        stage.worker.settle(row, "parked", retry_in="1 h")
+    stage.database.query("UPDATE athena.waiting SET expires_at = now()")
+
+
 def lane(name, prepare):
     def prepared(stage):
         prepare(stage)
@@ -176,6 +218,9 @@ MOVES = {
     "settle returned": settle("returned"), "settle snoozed": settle("snoozed"), "settle cancelled": settle("cancelled"),
     "cancel ready": cancel(False), "cancel running": cancel(True), "retry": retry,
     "rescue": rescue, "unregister": unregister,
+    "open wait": open_wait, "park": park(False), "park answered": park(True),
+    "complete wait": end_wait("SELECT athena.complete_wait(%s)"),
+    "fail wait": end_wait("SELECT athena.fail_wait(%s, 'no')"), "waits": lane("waits", unanswered),
     "promote": lane("promote", due), "deadlines": lane("deadlines", overdue), "rescue lane": lane("rescue", unregistered),
     "tallies": lane("tallies", uncounted), "leaves": lane("leaves", outrun), "prune": lane("prune", expired),
 }
@@ -209,6 +254,7 @@ def test_a_move_is_done_in_full_or_not_at_all(database, move):
     while broken_off(stage, act, HARMS[broken % 2], 1 + broken // 2):
         broken += 1
         assert stage.contents() == before, f"broken off {broken} times"
+    TOTALS["faults injected"] += broken
     print(f"{move}: broken off {broken} times")
     assert broken >= 4
     assert stage.contents() != before, "the last one was not hurt"

@@ -112,7 +112,7 @@ def test_worker(case, point, load, harm):
         LOADS[load](case.database)
     case.start_worker(is_armed=True, concurrency=2, until=None if early else "registered")
     if load == "burst":
-        case.armed.wait_log("asleep", count=4)
+        case.armed.wait_log("asleep", count=5)
         LOADS[load](case.database)
     if load == "goodbye":
         wait_drained(case.database)

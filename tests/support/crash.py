@@ -8,7 +8,8 @@ import signal
 import pytest
 
 from athena_test import FAULT_BUILD, ROOT, kill_pid, processes, run_program, wait_until
-from ledger import Ledger, settle_accounts, wait_drained
+from ledger import TOTALS, Ledger, settle_accounts, wait_drained
+from outside import SECRET, Outside, asking
 
 LEASE_S = 6  # the shortest that a family may have
 
@@ -35,7 +36,7 @@ def rows(text):
         point, load, *harms = line.split()
         for harm in harms:
             if everything or harm[0] == "*":
-                yield pytest.param(point, load, harm.strip("*"), id=f"{point}-{harm.strip('*')}")
+                yield pytest.param(point, load, harm.strip("*"), id=f"{point}-{load}-{harm.strip('*')}")
 
 
 def enqueue(database, count=1, family="noop", **columns):
@@ -59,19 +60,27 @@ class Case:
         self.database = database
         self.workers = workers
         self.programs = programs
+        self.asked = self.directory / "outside"
+        self.asked.mkdir()
+        self.families = {**OWN, "ask": asking(self.asked)}
+        self.outside = None
         self.armed = None
         self.retried = []
 
     def environment(self, is_armed):
         assert FAULT_BUILD.is_dir(), f"no {FAULT_BUILD.name}/: make faults"
-        env = {"ATHENA_FAULT_LEDGER": str(self.ledger.directory), "TMPDIR": str(self.scratch)}
+        env = {"ATHENA_FAULT_LEDGER": str(self.ledger.directory), "TMPDIR": str(self.scratch),
+               "ATHENA_HTTP_CALLBACK_SECRET": SECRET}
         if is_armed:
             env |= {"ATHENA_FAULT": f"{self.point}={EFFECTS[self.harm]}", "ATHENA_FAULT_MARK": str(self.mark)}
         return env
 
     def start_worker(self, is_armed=False, **options):
-        worker = self.workers.start(",".join(["noop", "clone", *OWN]), program=str(FAULT_BUILD / "athena-worker"),
-                                    env=self.environment(is_armed), families=OWN, **options)
+        """One that serves every family, with pages of its own where somebody outside needs them."""
+        pages = ["--http=127.0.0.1:0"] if self.outside else []
+        worker = self.workers.start(",".join(["noop", "clone", *self.families]), *pages,
+                                    program=str(FAULT_BUILD / "athena-worker"),
+                                    env=self.environment(is_armed), families=self.families, **options)
         if is_armed:
             self.armed = worker
         return worker
@@ -82,11 +91,25 @@ class Case:
                                          url=self.database.url, env=self.environment(True))
         return self.armed
 
-    def wait_hit(self, deadline_s=15.0):
+    def ask_outside(self, by_http=False, refuses=False):
+        """From now on jobs of the family `ask` are answered."""
+        def with_pages():
+            return [worker for worker in self.workers.all if worker.is_running() and "http_listening" in worker.stderr()]
+        self.outside = Outside(self.asked, self.database, with_pages if by_http else None, refuses)
+        self.outside.start()
+
+    def passed(self):
+        """The pid that passed the point; None: nobody has, yet."""
+        words = self.mark.read_text().split() if self.mark.exists() else []
+        return int(words[-1]) if len(words) == 3 else None
+
+    def check_passed(self):
         """A point that nobody passes tests nothing."""
-        def hit():
-            return self.mark.exists() and self.mark.read_text().split()
-        return int(wait_until(hit, deadline_s, f"{self.point} was passed", every_s=0.005)[-1])
+        assert self.passed(), f"nobody has passed {self.point}"
+        TOTALS["faults injected"] += 1
+
+    def wait_hit(self, deadline_s=60.0):
+        return wait_until(self.passed, deadline_s, f"{self.point} was passed", every_s=0.005)
 
     def hurt(self):
         """Waits for the point, and does what the effect alone does not. Returns the pid that passed."""
@@ -144,6 +167,8 @@ class Case:
         living = [program for program in self.programs.all if program.is_running()]
         self.forget_unheard()
         wait_until(lambda: self.database.value("SELECT count(*) FROM athena.workers") <= len(living), 20, "the dead are forgotten")
+        if self.outside:
+            self.outside.stop()
         for program in living:
             assert program.terminate() == 0
         assert os.listdir(self.scratch) == []

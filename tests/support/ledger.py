@@ -7,8 +7,12 @@ import time
 
 from athena_test import wait_until
 
-# One time that a handler ran: `beside` is the pid of a living execution of the same job that it met.
-Execution = collections.namedtuple("Execution", "job ticket attempt pid began_at beside ok")
+# One time that a handler ran: `beside` is the pid of a living execution of the same job that it met;
+# `how` it ended is ok, parked or failed, and None when it did not get that far.
+Execution = collections.namedtuple("Execution", "job ticket attempt pid began_at beside how")
+
+# What a whole run has seen, printed at its end.
+TOTALS = collections.Counter()
 
 LOCK_CLASSES = (1635018852, 1635018853, 1635018855)  # migrations, limited families, lanes
 
@@ -31,7 +35,7 @@ class Ledger:
         for line in self.lines():
             if line.startswith("end "):
                 _, job, ticket, how, _, pid = line.split()
-                ends.setdefault((int(job), int(ticket), int(pid)), []).append(how == "ok")
+                ends.setdefault((int(job), int(ticket), int(pid)), []).append(how)
         found = []
         for line in self.lines():
             if line.startswith("begin "):
@@ -51,10 +55,16 @@ def one_outcome_each(accounts):
 
 def success_is_in_the_ledger(accounts):
     """A job that succeeded was executed to its end, under the ticket that its outcome names."""
-    done = {(run.job, run.ticket) for run in accounts.executions if run.ok}
+    done = accounts.tickets_that_ended("ok")
     for row in accounts.outcomes:
         if row["state"] == "succeeded" and (row["job_id"], row["ticket"]) not in done:
             yield f"job {row['job_id']} succeeded by ticket {row['ticket']}, which never ran to its end"
+
+
+def parking_is_in_the_ledger(accounts):
+    """A job that was parked had asked for it, under the ticket that its wait names."""
+    for job, ticket in accounts.parked - accounts.tickets_that_ended("parked"):
+        yield f"job {job} was parked by ticket {ticket}, which never asked for that"
 
 
 def a_ticket_runs_once(accounts):
@@ -66,8 +76,8 @@ def a_ticket_runs_once(accounts):
 
 
 def executions_are_recorded(accounts):
-    """What ran is an outcome, a failure, or was handed back uncounted, which a worker has logged."""
-    recorded = {(row["job_id"], row["ticket"]) for row in accounts.outcomes + accounts.failures}
+    """What ran is an outcome, a failure, was parked, or was handed back uncounted, which a worker has logged."""
+    recorded = {(row["job_id"], row["ticket"]) for row in accounts.outcomes + accounts.failures} | accounts.parked
     for run in accounts.executions:
         if (run.job, run.ticket) not in recorded and (run.job, run.ticket) not in accounts.handed_back:
             yield f"ticket {run.ticket} of job {run.job} was executed, and no attempt is recorded"
@@ -117,7 +127,7 @@ def the_law_holds(accounts):
         yield f"depth says {accounts.depth}, counted are {accounts.counted}"
 
 
-RULES = [one_outcome_each, success_is_in_the_ledger, a_ticket_runs_once, executions_are_recorded,
+RULES = [one_outcome_each, success_is_in_the_ledger, parking_is_in_the_ledger, a_ticket_runs_once, executions_are_recorded,
          attempts_are_numbered, reports_come_from_executions, nobody_ran_beside_another,
          nobody_begins_without_a_lease, the_law_holds]
 
@@ -134,6 +144,8 @@ class Accounts:
         self.outcomes_of_jobs = database.query(
             "SELECT j.id, count(o.job_id) AS outcomes FROM athena.jobs AS j"
             " LEFT JOIN athena.outcomes AS o ON o.job_id = j.id GROUP BY j.id")
+        self.parked = {(row["job_id"], row["ticket"]) for row in database.query(
+            "SELECT job_id, ticket FROM athena.waits WHERE parked_at IS NOT NULL")}
         self.offenders = database.conservation()
         self.depth, self.counted = depth(database), counted_depth(database)
         self.handed_back = set()
@@ -142,14 +154,25 @@ class Accounts:
                     r"job_settled job=(\d+) ticket=(\d+) .*result=returned answer=(?:settled|already)", worker.stderr()):
                 self.handed_back.add((int(job), int(ticket)))
 
+    def tickets_that_ended(self, how):
+        return {(run.job, run.ticket) for run in self.executions if run.how == how}
+
     def findings(self):
         return [f"{rule.__name__}: {finding}" for rule in RULES for finding in rule(self)]
+
+    def totals(self):
+        """Lost: what was promised and not done. Unexplained: executed, and nothing says why again."""
+        found = collections.Counter(finding.split(":")[0] for finding in self.findings())
+        return {"jobs accounted": len(self.outcomes_of_jobs), "executions": len(self.executions),
+                "lost": found["one_outcome_each"] + found["success_is_in_the_ledger"],
+                "unexplained duplicates": found["a_ticket_runs_once"] + found["executions_are_recorded"]
+                + found["nobody_ran_beside_another"] + found["nobody_begins_without_a_lease"]}
 
     def summary(self):
         states = collections.Counter(row["state"] for row in self.outcomes)
         return (f"{len(self.outcomes_of_jobs)} jobs ({', '.join(f'{n} {state}' for state, n in sorted(states.items()))}),"
                 f" {len(self.executions)} executions, {len(self.failures)} failed attempts,"
-                f" {len(self.handed_back)} handed back")
+                f" {len(self.handed_back)} handed back, {len(self.parked)} parked")
 
 
 def wait_drained(database, deadline_s=30.0):
@@ -177,6 +200,7 @@ def settle_accounts(database, ledger, programs, retried=()):
     """All has drained and every program was ended: nothing is left, and the accounts balance."""
     wait_until(lambda: not left_behind(database, programs), 10, f"nothing is left, but {left_behind(database, programs)}")
     accounts = Accounts(database, ledger, programs, retried)
+    TOTALS.update(accounts.totals())
     assert accounts.findings() == [], accounts.summary()
     print(accounts.summary())
     return accounts

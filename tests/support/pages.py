@@ -17,8 +17,8 @@ class Reply:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path, timeout_s):
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self):
@@ -30,20 +30,21 @@ class _UnixConnection(http.client.HTTPConnection):
 class Pages:
     """`address` as the program logs it: 127.0.0.1:PORT, [::1]:PORT or a path."""
 
-    def __init__(self, address):
+    def __init__(self, address, timeout_s=TIMEOUT_S):
         self.address = address
+        self.timeout_s = timeout_s
 
     @classmethod
-    def of(cls, program):
+    def of(cls, program, **options):
         """Those of a program that was started with --http."""
-        return cls(program.wait_log(r"http_listening address=(\S+)")[1])
+        return cls(program.wait_log(r"http_listening address=(\S+)")[1], **options)
 
     def connect(self):
         """A connection of http.client."""
         if self.address.startswith("/"):
-            return _UnixConnection(self.address)
+            return _UnixConnection(self.address, self.timeout_s)
         host, _, port = self.address.rpartition(":")
-        return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
+        return http.client.HTTPConnection(host.strip("[]"), int(port), timeout=self.timeout_s)
 
     def socket(self):
         """A connected socket, to say anything on."""

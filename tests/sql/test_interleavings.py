@@ -33,7 +33,7 @@ CLAIM = ("family", "other", lambda _: 5, lambda _: list(range(10)), lambda _: [0
 
 # As the database was before there were jobs; and anybody may lead the lanes.
 EMPTY = "; ".join([*(f"DELETE FROM athena.{name}" for name in (
-    "jobs", "outcomes", "ready", "scheduled", "leases", "uniques", "failures", "tallies", "totals", "cancel_requests",
+    "jobs", "outcomes", "ready", "scheduled", "leases", "waiting", "waits", "uniques", "failures", "tallies", "totals", "cancel_requests",
     "workers")), "UPDATE athena.lanes SET last_by = NULL, last_at = now(), position = 0",
     "UPDATE athena.families SET paused_at = NULL WHERE paused_at IS NOT NULL"])
 
@@ -54,6 +54,12 @@ MOVES = {
     "retry": sent("job_retry", "job"),
     "prune rows": called(f"SELECT athena.prune_rows('outcomes_0', {RETENTION})"),
     "prune pair": called(f"SELECT athena.prune_pair(0, 50000000, {RETENTION})"),
+    "open wait": called("SELECT (athena.open_wait(%(holder)s, %(job)s, %(ticket)s) IS NOT NULL)::text"),
+    "park": called("SELECT answer || ' ' || coalesce(state::text, '')"
+                   " FROM athena.settle(%(holder)s, %(job)s, %(ticket)s, 'parked', retry_in => '1 h')"),
+    "complete": called("SELECT answer || ' ' || state FROM athena.complete_wait(%(token)s)"),
+    "refuse": called("SELECT answer || ' ' || state FROM athena.fail_wait(%(token)s, 'no')"),
+    "time out": called("SELECT athena.lane_waits(10)"),
     "pause": sent("family_pause", "family"),
     "resume": sent("family_resume", "family"),
 }
@@ -66,6 +72,8 @@ STARTS = {
     "scheduled": ["promote", "cancel", "retry", "insert", "prune pair"],
     "leased": ["succeed", "fail", "hand back", "leave", "heartbeat", "rescue silent", "rescue dead", "deadlines",
                "cancel", "insert", "prune pair"],
+    "asking": ["open wait", "park", "complete", "refuse", "succeed", "fail", "cancel", "rescue dead", "deadlines", "heartbeat"],
+    "waiting": ["complete", "refuse", "time out", "cancel", "retry", "park", "insert", "rescue dead", "prune pair"],
     "dead": ["retry", "cancel", "insert", "prune rows", "prune pair"],
 }
 
@@ -94,7 +102,7 @@ class Scene:
         worker = Worker(self.database, conn=self.sessions[0])
         self.holder, self.other = worker.id, Worker(self.database, conn=self.sessions[0]).id
         self.old = self.finish(worker, self.database.enqueue("noop"))
-        self.job = self.ticket = self.seen = None
+        self.job = self.ticket = self.token = self.seen = None
         if start != "absent":
             self.job = self.database.enqueue("noop", unique_key="key")
         getattr(self, start, lambda _: None)(worker)
@@ -121,15 +129,28 @@ class Scene:
         self.database.query("UPDATE athena.leases SET claimed_at = now() - interval '1 h',"
                             " deadline_at = now() - interval '1 h'")
 
+    def asking(self, worker):
+        """Whoever is to answer has the token already."""
+        self.leased(worker)
+        self.token = self.database.value("SELECT athena.open_wait(%s, %s, %s)", self.holder, self.job, self.ticket)
+
+    def waiting(self, worker):
+        """For longer than it wanted to."""
+        self.asking(worker)
+        worker.settle({"job_id": self.job, "ticket": self.ticket}, "parked", retry_in="1 h")
+        self.database.query("UPDATE athena.waiting SET expires_at = now()")
+
     def dead(self, worker):
         self.finish(worker, self.job)
 
     def places(self):
-        """Of the job and then of whatever was inserted beside it; the old one tells whether it was pruned."""
+        """Of the job, with how its wait ended, and then of whatever was inserted beside it; the old one
+        tells whether it was pruned."""
         found = self.database.query(
             "SELECT p.job_id, p.place FROM ("
             " SELECT job_id, 'ready' AS place FROM athena.ready UNION ALL SELECT job_id, 'scheduled' FROM athena.scheduled"
             " UNION ALL SELECT job_id, 'leased' FROM athena.leases UNION ALL SELECT job_id, state::text FROM athena.outcomes"
+            " UNION ALL SELECT job_id, 'waiting' FROM athena.waiting UNION ALL SELECT job_id, 'wait ' || state FROM athena.waits"
             " UNION ALL SELECT job_id, 'to be cancelled' FROM athena.cancel_requests) AS p"
             " WHERE p.job_id <> %s ORDER BY p.job_id, p.place", self.old)
         return ", ".join(row["place"] for row in found) or "nowhere"

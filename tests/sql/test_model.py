@@ -11,8 +11,8 @@ MOVES = (r"(?:INSERT INTO|DELETE FROM|UPDATE|TRUNCATE|DROP TABLE) "
 ENTERS = r"INSERT INTO athena\.ready"
 SIGNS = r"(?:INSERT INTO|DELETE FROM) athena\.sleepers"
 
-# The place `waiting` is in no model (model/README.md, "What is left out"): tests/sql/test_waits.py has
-# its pairs of moves.
+# The place `waiting` is in no model (model/README.md, "What is left out"): tests/sql/interleavings.tsv
+# has its pairs of moves.
 LEFT_OUT = {"wait_complete.sql", "wait_fail.sql"}
 LANES_LEFT_OUT = {"waits"}
 

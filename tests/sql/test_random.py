@@ -19,11 +19,12 @@ LEADER = somebody()
 class Session(threading.Thread):
     """One client, with a random number generator and a worker of its own."""
 
-    def __init__(self, database, number, seed, counts):
+    def __init__(self, database, number, seed, counts, tokens):
         super().__init__(daemon=True)
         self.random = random.Random(f"{seed} {number}")
         self.conn = database.connect(options=queue_options())
         self.counts = counts
+        self.tokens = tokens  # of all sessions
         self.database = database
         self.worker = Worker(database, "noop", "other", conn=self.conn)
         self.held = []
@@ -96,6 +97,22 @@ class Session(threading.Thread):
                 error_kind=self.random.choice(["transient", "permanent"]), retry_in=self.random.choice(["0 s", "5 ms", None]))
             self.counts[answer["answer"]] += 1
 
+    def park(self):
+        """Hands a token out, and parks, for ever or so short that it is late already."""
+        if self.held:
+            row = self.held.pop(self.random.randrange(len(self.held)))
+            ((token,),) = (row.values() for row in self.ask("SELECT athena.open_wait(%s, %s, %s)",
+                                                            self.worker.id, row["job_id"], row["ticket"]))
+            if token:
+                self.tokens.append(token)
+                self.counts[self.worker.settle(row, "parked", retry_in=self.random.choice(["1 h", "1 ms"]))["answer"]] += 1
+
+    def end_wait(self):
+        if self.tokens:
+            sql = self.random.choice(["complete_wait(%s)", "complete_wait(%s)", "fail_wait(%s, 'no')", "fail_wait(%s, 'no', true)"])
+            (told,) = self.ask(f"SELECT answer, state FROM athena.{sql}", self.random.choice(self.tokens[-4:]))
+            self.counts[told["answer"]] += 1
+
     def cancel(self):
         self.ask("SELECT athena.cancel(%s)", self.some_job())
 
@@ -109,7 +126,7 @@ class Session(threading.Thread):
         self.ask("SELECT athena.retry(%s)", self.some_job())
 
     def lane(self):
-        lane = self.random.choice(["promote", "promote", "deadlines", "rescue", "tallies", "leaves", "registry"])
+        lane = self.random.choice(["promote", "promote", "deadlines", "rescue", "waits", "waits", "tallies", "leaves", "registry"])
         self.ask("SELECT athena.run_lane(%s, %s)", lane, LEADER)
 
     def promote_beside_the_leader(self):
@@ -153,6 +170,7 @@ class Session(threading.Thread):
 
 
 ACTIONS = [Session.insert] * 6 + [Session.claim] * 6 + [Session.settle_some_succeeded] * 3 + [Session.settle] * 5 + [
+    Session.park, Session.end_wait] * 4 + [
     Session.cancel, Session.cancel, Session.cancel_many, Session.retry, Session.retry, Session.lane, Session.lane,
     Session.lane, Session.promote_beside_the_leader, Session.prune, Session.rescue_somebody, Session.beat,
     Session.leave, Session.pause_and_resume, Session.limit, Session.sleep_and_wake, Session.insert_rolled_back]
@@ -171,11 +189,14 @@ def drain(database):
     database.query("SELECT athena.unregister_worker(id) FROM athena.workers WHERE id <> %s", worker.id)
 
     def is_drained():
+        database.query("UPDATE athena.waiting SET expires_at = now()")
+        database.query("SELECT athena.lane_waits(100000)")
         database.query("SELECT athena.lane_promote(100000)")
         for family in ("noop", "other"):
             while rows := worker.claim(500, family):
                 assert worker.settle_succeeded(*rows)["settled"] == len(rows)
-        return database.value("SELECT (SELECT count(*) FROM athena.scheduled) + (SELECT count(*) FROM athena.ready) = 0")
+        return database.value("SELECT (SELECT count(*) FROM athena.scheduled) + (SELECT count(*) FROM athena.ready)"
+                              " + (SELECT count(*) FROM athena.waiting) = 0")
 
     wait_until(is_drained)
 
@@ -186,7 +207,8 @@ def test_random_sessions_lose_nothing(database, seed):
     database.query("UPDATE athena.families SET backoff_base = '1 ms'")
     small_leaves(database, 100)
     counts = collections.Counter()
-    sessions = [Session(database, number, seed, counts) for number in range(SESSIONS)]
+    tokens = []
+    sessions = [Session(database, number, seed, counts, tokens) for number in range(SESSIONS)]
     for session in sessions:
         session.start()
     for session in sessions:
@@ -199,11 +221,14 @@ def test_random_sessions_lose_nothing(database, seed):
     # are what this lane is for.
     database.query("SELECT athena.lane_rescue(100000)")
     assert_lawful(database)
+    assert database.query("SELECT t.* FROM athena.waiting AS t LEFT JOIN athena.waits AS w USING (job_id, ticket)"
+                          " WHERE w.state IS DISTINCT FROM 'open'") == [], "nobody can end these"
     drain(database)
     assert_lawful(database)
     assert database.value("SELECT count(*) FROM athena.uniques") == 0
     assert database.value("SELECT count(*) FROM athena.leases") == 0
     assert database.value("SELECT count(*) FROM athena.jobs") == database.value("SELECT count(*) FROM athena.outcomes") > 0
     print(f"seed {seed}: {dict(counts)}")
-    for needed in ("claim", "settle", "settled", "cancel", "retry", "prune", "rescue_somebody"):
+    for needed in ("claim", "settle", "settled", "cancel", "retry", "prune", "rescue_somebody",
+                   "park", "accepted", "refused"):
         assert counts[needed] > 0, counts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Waits: parked jobs and those who answer, in every order of two sessions."""
+"""Waits: parked jobs and those who answer, early, late and twice. Two at once: test_interleavings.py."""
 import json
 import re
 
@@ -414,112 +414,6 @@ def test_a_settle_whose_answer_was_lost_is_told_already(database, worker, then):
     assert answer["answer"] == "already"
     assert park(Worker(database), row)["answer"] == "lost"
     assert place(database, job) == where
-    assert_lawful(database)
-
-
-# Races: each pair in both orders, the first one's COMMIT held back
-
-MOVES = {
-    "complete": lambda job, token: ("SELECT * FROM athena.complete_wait(%s)", token),
-    "fail": lambda job, token: ("SELECT * FROM athena.fail_wait(%s, 'no', true)", token),
-    "cancel": lambda job, token: ("SELECT athena.cancel(%s) AS state, NULL AS answer", job),
-    "retry": lambda job, token: ("SELECT athena.retry(%s) AS state, NULL AS answer", job),
-    "time out": lambda job, token: ("SELECT athena.lane_waits(10) AS state, NULL AS answer",),
-}
-# What the first leaves, and what the second says then; an error by its name.
-AFTER = {
-    "complete": "ready", "fail": "dead", "cancel": "cancelled", "retry": "ready", "time out": "scheduled"}
-SAYS = {
-    ("complete", "complete"): "already completed", ("complete", "fail"): "refused completed",
-    ("complete", "cancel"): "cancelled", ("complete", "retry"): "error", ("complete", "time out"): "0",
-    ("fail", "complete"): "refused failed", ("fail", "fail"): "already failed", ("fail", "cancel"): "dead",
-    ("fail", "retry"): "retried", ("fail", "time out"): "0",
-    ("cancel", "complete"): "refused cancelled", ("cancel", "fail"): "refused cancelled",
-    ("cancel", "cancel"): "cancelled", ("cancel", "retry"): "retried", ("cancel", "time out"): "0",
-    ("retry", "complete"): "refused cancelled", ("retry", "fail"): "refused cancelled",
-    ("retry", "cancel"): "cancelled", ("retry", "retry"): "error", ("retry", "time out"): "0",
-    ("time out", "complete"): "refused timed_out", ("time out", "fail"): "refused timed_out",
-    ("time out", "cancel"): "cancelled", ("time out", "retry"): "retried", ("time out", "time out"): "0",
-}
-THEN = {"cancelled": "cancelled", "retried": "ready"}
-
-
-def said(job, background):
-    try:
-        (row,) = background.result()
-    except psycopg.errors.ObjectNotInPrerequisiteState:
-        return "error"
-    state = "retried" if row["state"] == job else str(row["state"])
-    return f"{row['answer']} {state}" if row["answer"] else state
-
-
-@pytest.mark.parametrize("first, second", SAYS)
-def test_two_at_once(database, worker, first, second):
-    job, _, token = parked(database, worker)
-    database.query("UPDATE athena.waiting SET expires_at = now()")
-    one, other = database.connect(), database.connect()
-    sql, *args = MOVES[first](job, token)
-    one.execute("BEGIN")
-    one.execute(sql, args)
-    sql, *args = MOVES[second](job, token)
-    late = Background(database, other, sql, *args)
-    if second != "time out":
-        late.wait_blocked()
-    else:
-        late.result()  # it skips what is locked
-    one.execute("COMMIT")
-    words = said(job, late)
-    assert words == SAYS[first, second]
-    assert place(database, job) == [THEN.get(words, AFTER[first])]
-    assert_lawful(database)
-
-
-@pytest.mark.parametrize("first, second", SAYS)
-def test_after_a_rollback_the_second_is_the_first(database, worker, first, second):
-    job, _, token = parked(database, worker)
-    database.query("UPDATE athena.waiting SET expires_at = now()")
-    one, other = database.connect(), database.connect()
-    sql, *args = MOVES[first](job, token)
-    one.execute("BEGIN")
-    one.execute(sql, args)
-    if second == "time out":
-        one.execute("ROLLBACK")
-        assert database.value("SELECT athena.lane_waits(10)") == 1
-    else:
-        sql, *args = MOVES[second](job, token)
-        late = Background(database, other, sql, *args).wait_blocked()
-        one.execute("ROLLBACK")
-        late.result()
-    assert place(database, job) == [AFTER[second]]
-    assert_lawful(database)
-
-
-@pytest.mark.parametrize("ending, state", [("completed", "ready"), ("failed", "scheduled")])
-def test_an_answer_while_the_job_is_being_parked(database, worker, ending, state):
-    job = database.enqueue("noop")
-    (row,) = worker.claim()
-    token = open_wait(worker, row)
-    worker.conn.execute("BEGIN")
-    assert park(worker, row)["state"] == "waiting"
-    answer = Background(database, database.connect(), ENDINGS[ending], token).wait_blocked()
-    worker.conn.execute("COMMIT")
-    assert [tuple(row.values()) for row in answer.result()] == [("accepted", ending)]
-    assert place(database, job) == [state]
-    assert_lawful(database)
-
-
-def test_parking_while_the_answer_comes(database, worker):
-    job = database.enqueue("noop")
-    (row,) = worker.claim()
-    token = open_wait(worker, row)
-    outside = database.connect()
-    outside.execute("BEGIN")
-    outside.execute("SELECT athena.complete_wait(%s)", [token])
-    settle = Background(database, worker.conn, "SELECT * FROM athena.settle(%s, %s, %s, 'parked', retry_in => '1 h')",
-                        worker.id, row["job_id"], row["ticket"]).wait_blocked()
-    outside.execute("COMMIT")
-    assert settle.result()[0]["state"] == "ready"
-    assert place(database, job) == ["ready"]
     assert_lawful(database)
 
 

@@ -37,8 +37,8 @@ inline draw(n)
 /*
  * Some transactions of one session. The id is there before the number is: trigger need_xid, and
  * the DELETE that comes before every nextval().
- * sql: job_enqueue.sql lane_run.sql job_retry.sql job_retry_many.sql settle.sql rescue.sql
- * sql: unregister.sql adopt.sql
+ * sql: job_enqueue.sql jobs_copy.sql lane_run.sql job_retry.sql job_retry_many.sql settle.sql
+ * sql: rescue.sql unregister.sql adopt.sql
  */
 proctype Producer(byte turns)
 {

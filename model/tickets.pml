@@ -424,7 +424,7 @@ proctype World()
 	od
 }
 
-/* sql: job_enqueue.sql */
+/* sql: job_enqueue.sql jobs_copy.sql */
 proctype Producer()
 {
 	atomic {

@@ -2,7 +2,7 @@
 # Finds steps that change something durable and have no fault point (src/base/fault_points.h):
 # awk -f durable_steps.awk sql/migrations/*.sql src/base/fault_points.h sql/statements/*.sql src/*/*.c
 #
-# A statement writes if it says INSERT, UPDATE or DELETE, or calls a function of Athena's that is not
+# A statement writes if it says INSERT, COPY, UPDATE or DELETE, or calls a function of Athena's that is not
 # declared STABLE or IMMUTABLE: then it must be a step. Commands that are built as text (DDL, mostly)
 # stand in files with points in them. And a step has to be passed where it says it is.
 
@@ -66,7 +66,7 @@ function end_statement(   call)
 {
 	if (!text)
 		return
-	writes = text ~ /(^|[^A-Za-z_])(INSERT INTO|DELETE FROM|UPDATE [a-z])/
+	writes = text ~ /(^|[^A-Za-z_])(INSERT INTO|COPY|DELETE FROM|UPDATE [a-z])/
 	while (match(text, /athena\.[a-z_]+ *\(/)) {
 		call = substr(text, RSTART + 7, RLENGTH - 7)
 		sub(/ *\($/, "", call)

@@ -99,11 +99,12 @@ END
 $$;
 COMMENT ON FUNCTION athena.payload_problem IS 'What is wrong with a payload by a family''s payload_keys, as a sentence; null for nothing.';
 
--- Raises for the first bad row of a statement, given as its family and payload.
-CREATE FUNCTION athena.refuse_job(family text, payload jsonb) RETURNS void
+-- Raises for the first bad row of a statement, given as its family, its payload, and which of how many it is.
+CREATE FUNCTION athena.refuse_job(family text, payload jsonb, number bigint DEFAULT 1, count bigint DEFAULT 1) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	keys jsonb;
+	keys    jsonb;
+	problem text;
 BEGIN
 	SELECT f.payload_keys INTO keys FROM athena.families AS f WHERE f.name = refuse_job.family;
 	IF NOT FOUND THEN
@@ -113,9 +114,13 @@ BEGIN
 				(SELECT string_agg(f.name, ', ' ORDER BY f.name) FROM athena.families AS f)),
 			HINT = format('athena family add %s', refuse_job.family);
 	END IF;
-	RAISE EXCEPTION 'bad payload for family "%": %', refuse_job.family,
-		athena.payload_problem(refuse_job.payload, keys)
-		USING ERRCODE = 'invalid_parameter_value',
+	problem := format('bad payload for family "%s": %s', refuse_job.family, athena.payload_problem(refuse_job.payload, keys));
+	IF refuse_job.count > 1 THEN
+		RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value',
+			DETAIL = format('Row %s of %s.', refuse_job.number, refuse_job.count),
+			HINT = format('athena family show %s', refuse_job.family);
+	END IF;
+	RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value',
 		HINT = format('athena family show %s', refuse_job.family);
 END
 $$;
@@ -128,7 +133,7 @@ DECLARE
 BEGIN
 	-- payload_problem costs 15 us a row: only what is not plainly right gets there. Plainly right is
 	-- a payload of known keys, of their types, without a further rule, and with all that are required.
-	SELECT n.family, n.payload INTO bad
+	SELECT n.id, n.family, n.payload INTO bad
 	  FROM new_jobs AS n LEFT JOIN athena.families AS f ON f.name = n.family
 	 WHERE f.name IS NULL
 	    OR (f.wants_keys OR f.payload_keys IS NOT NULL AND n.payload <> '{}')
@@ -141,7 +146,9 @@ BEGIN
 	       AND athena.payload_problem(n.payload, f.payload_keys) IS NOT NULL
 	 LIMIT 1;
 	IF FOUND THEN
-		PERFORM athena.refuse_job(bad.family, bad.payload);
+		-- Ids are drawn row by row, whatever the order in which a plan finds them.
+		PERFORM athena.refuse_job(bad.family, bad.payload, count(*) FILTER (WHERE n.id <= bad.id), count(*))
+		   FROM new_jobs AS n;
 	END IF;
 	delayed := EXISTS (SELECT FROM new_jobs AS n WHERE n.run_at > now());
 	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)

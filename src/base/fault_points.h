@@ -45,6 +45,8 @@ STEP("rescue", STATEMENT, "maintenance/rescuer.c", "leases of the dead", "ticket
 STEP("migrate", "begin apply record commit committed", "db/migrate.c", "one schema", "the next")
 STEP("migrations_record", CALL, "db/migrate.c", "a schema changed", "and recorded")
 STEP("job_enqueue", CALL, "cli/enqueue.c", "nothing", "a job and its ticket")
+STEP("jobs_copy", "send commit committed", "cli/enqueue_file.c", "nothing",
+	"all jobs of a file, and their tickets")
 STEP("job_cancel", CALL, "cli/job.c", "a ticket", "an outcome, or a request")
 STEP("job_retry", CALL, "cli/job.c", "an outcome", "a ticket again")
 STEP("job_cancel_many", CALL, "cli/job.c", "tickets", "outcomes, or requests")

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* athena enqueue: queues one job, as an INSERT would. */
+/* athena enqueue: queues one job, as an INSERT would, or those of a file. */
+#include "cli/enqueue.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -40,6 +42,11 @@ static const struct option_row enqueue_options[] = {
 	{.name = "wait",
 		.type = OPTION_BOOL,
 		.help = "follow the job to its end; status 0 succeeded, 1 dead, 3 cancelled"},
+	{.name = "from_file",
+		.type = OPTION_TEXT,
+		.unit = "FILE",
+		.help = "queue a job for each line of newline-delimited JSON; - is standard "
+			"input"},
 	{0},
 };
 
@@ -96,25 +103,30 @@ static bool parse_payload(
 	return true;
 }
 
-/* What the family's own code has to say, before the database is asked. */
-static bool check_payload(struct cli *cli, const char *name, const json_t *payload, struct err *e)
+bool enqueue_family(struct cli *cli, const struct family **ret_family, struct err *e)
 {
+	const char *name = cli->args[0];
 	const struct config *config;
 	const struct config_family *configured;
-	const struct family *family;
 
 	if (!cli_config(cli, &config, e))
 		return false;
 	configured = config_family_find(config, name);
-	family = family_find(configured ? configured->run : name);
-	if (!family || family_check(family, name, payload, e))
+	*ret_family = family_find(configured ? configured->run : name);
+	return true;
+}
+
+bool enqueue_check(
+	struct cli *cli, const struct family *family, const json_t *payload, struct err *e)
+{
+	if (!family || family_check(family, cli->args[0], payload, e))
 		return true;
-	cli_next(cli, "athena family show %s", name);
+	cli_next(cli, "athena family show %s", cli->args[0]);
 	e->kind = ERR_CONFIG;
 	return false;
 }
 
-static bool add_run_at(const struct cli *cli, struct params *params, struct err *e)
+bool enqueue_add_run_at(const struct cli *cli, struct params *params, struct err *e)
 {
 	const char *text = cli_text(cli, "run_at");
 	struct when when;
@@ -147,7 +159,7 @@ static bool job_params(
 	params_text(params, payload);
 	params_text(params, cli_text(cli, "kind"));
 	add_optional_int(cli, params, "priority");
-	if (!add_run_at(cli, params, e))
+	if (!enqueue_add_run_at(cli, params, e))
 		return false;
 	add_optional_int(cli, params, "max_attempts");
 	params_ms(params, cli_is_given(cli, "timeout") ? cli_int(cli, "timeout") : -1);
@@ -216,9 +228,10 @@ static void print_job(const struct cli *cli, int64_t job_id, bool is_new)
 	fflush(stdout);
 }
 
-static bool run(struct cli *cli, struct err *e)
+static bool run_one(struct cli *cli, struct err *e)
 {
 	const char *word = cli->arg_count > 1 ? cli->args[1] : "{}";
+	const struct family *family;
 	struct params params CLEANUP(params_clear) = {0};
 	struct buf text CLEANUP(buf_clear) = {0};
 	json_auto_t *payload = NULL;
@@ -226,7 +239,7 @@ static bool run(struct cli *cli, struct err *e)
 	bool is_new = false;
 
 	if (!read_payload(word, &text, e) || !parse_payload(word, &text, &payload, e) ||
-		!check_payload(cli, cli->args[0], payload, e) ||
+		!enqueue_family(cli, &family, e) || !enqueue_check(cli, family, payload, e) ||
 		!job_params(cli, text.bytes, &params, e) || !cli_connect(cli, e) ||
 		!enqueue(cli, &params, &job_id, &is_new, e))
 		return false;
@@ -234,10 +247,24 @@ static bool run(struct cli *cli, struct err *e)
 	return !cli_bool(cli, "wait") || follow_job(cli, job_id, FOLLOW_PROGRESS, 0, e);
 }
 
+static bool run(struct cli *cli, struct err *e)
+{
+	if (!cli_is_given(cli, "from_file"))
+		return run_one(cli, e);
+	if (cli->arg_count > 1)
+		return err_set(e, ERR_CONFIG,
+			"a payload and --from-file: the lines of the file are the payloads");
+	if (cli_is_given(cli, "unique_key") || cli_bool(cli, "wait"))
+		return err_set(e, ERR_CONFIG,
+			"--unique-key and --wait are for one job, "
+			"--from-file is for many");
+	return enqueue_file(cli, cli_text(cli, "from_file"), e);
+}
+
 const struct command command_enqueue = {
 	.name = "enqueue",
 	.args = "FAMILY [JSON|-|@FILE]",
-	.summary = "queues a job and prints its id",
+	.summary = "queues a job and prints its id, or as many as a file has lines",
 	.help = "The payload is a JSON object: given here, read from standard input (-) or from a "
 		"file.\n\n"
 		"  athena enqueue noop --wait\n"
@@ -245,7 +272,15 @@ const struct command command_enqueue = {
 		"\"target\": \"postgresql:///shop_copy\"}'\n"
 		"  athena enqueue command @report.json --run-at +5m --unique-key nightly\n\n"
 		"The same in SQL, inside any transaction:\n\n"
-		"  INSERT INTO athena.jobs (family, payload) VALUES ('noop', '{}');\n",
+		"  INSERT INTO athena.jobs (family, payload) VALUES ('noop', '{}');\n\n"
+		"With --from-file each line, of at most 8 MiB, is the payload of a job; the other "
+		"options hold for\n"
+		"all of them. Either all are queued or none: an error names the line. Ids rise "
+		"with the lines;\n"
+		"those of other producers may lie between the first and the last.\n\n"
+		"  athena enqueue noop --from-file jobs.ndjson --priority 7\n"
+		"  psql -XAtc 'SELECT to_json(o) FROM orders AS o' | "
+		"athena enqueue invoice --from-file -\n",
 	.options = enqueue_options,
 	.run = run,
 };

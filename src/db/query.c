@@ -152,6 +152,30 @@ bool query_script(struct conn *conn, const char *sql, struct err *e)
 	return settle_result(PQexec(conn->pg, sql), &rows, e);
 }
 
+bool query_copy_begin(struct conn *conn, const struct sql_statement *statement, struct err *e)
+{
+	PGresult *result CLEANUP(clear_result) =
+		PQexecParams(conn->pg, statement->text, 0, NULL, NULL, NULL, NULL, 0);
+
+	return PQresultStatus(result) == PGRES_COPY_IN || query_err(result, e);
+}
+
+void query_copy_feed(struct conn *conn, const char *bytes, size_t length)
+{
+	err_ignored(PQputCopyData(conn->pg, bytes, (int)length) == 1, "the end tells");
+}
+
+PGresult *query_copy_end(struct conn *conn, const char *refusal)
+{
+	PGresult *first, *next;
+
+	err_ignored(PQputCopyEnd(conn->pg, refusal) == 1, "the result tells");
+	first = PQgetResult(conn->pg);
+	while ((next = PQgetResult(conn->pg)))
+		PQclear(next);
+	return first;
+}
+
 int row_column(const PGresult *rows, const char *column)
 {
 	int number = PQfnumber(rows, column);

@@ -30,6 +30,17 @@ MUSTCHECK bool query_command(struct conn *conn, const char *sql, struct err *e);
 MUSTCHECK bool query_script(struct conn *conn, const char *sql, struct err *e);
 
 /*
+ * A COPY ... FROM STDIN: begun, fed with rows in text format, ended. The server looks at rows
+ * while they come, but what it says to them is told by the end alone, as is a lost connection.
+ */
+MUSTCHECK bool query_copy_begin(
+	struct conn *conn, const struct sql_statement *statement, struct err *e);
+void query_copy_feed(struct conn *conn, const char *bytes, size_t length);
+
+/* `refusal`: why nothing of it shall be, or NULL. The caller clears the result, good or not. */
+PGresult *query_copy_end(struct conn *conn, const char *refusal);
+
+/*
  * Turns a failed result into an error: 08, 40, 53, 57 and 55P03 are transient, 57014 cancelled,
  * everything else permanent. Returns false.
  */

@@ -18,6 +18,9 @@ migrations_record.send     migrate kill error drop
 migrations_record.answered migrate kill error drop
 job_enqueue.send           enqueue kill error drop
 job_enqueue.answered       enqueue *kill drop
+jobs_copy.send             file kill error drop
+jobs_copy.commit           file kill error drop
+jobs_copy.committed        file *kill drop
 job_cancel.send            cancel  kill error drop
 job_cancel.answered        cancel  *kill drop
 job_retry.send             retry   kill error drop
@@ -80,7 +83,7 @@ def sessions_of(database):
                           " AND application_name LIKE 'athena%'")
 
 
-@pytest.mark.parametrize("point, load, harm", [row for row in rows(ROWS) if row.values[1] != "migrate"])
+@pytest.mark.parametrize("point, load, harm", [row for row in rows(ROWS) if row.values[1] in COMMANDS])
 def test_command(case, point, load, harm):
     command, database = COMMANDS[load], case.database
     command.before(database)
@@ -91,6 +94,22 @@ def test_command(case, point, load, harm):
     again = case.run(*command.args, status=None)
     assert again.returncode in (0, 1), again
     assert command.after(database)
+    assert_lawful(database)
+
+
+@pytest.mark.parametrize("point, load, harm", [row for row in rows(ROWS) if row.values[1] == "file"])
+def test_a_file_is_queued_whole_or_not_at_all(case, point, load, harm, tmp_path):
+    database = case.database
+    (tmp_path / "jobs.ndjson").write_text("{}\n" * 1000)
+    hurt = case.run("enqueue", "noop", "--from-file", str(tmp_path / "jobs.ndjson"), is_armed=True, status=None)
+    assert case.mark.exists() and hurt.returncode != 0 and not hurt.stdout, hurt
+    wait_until(lambda: sessions_of(database) == 0)
+    jobs = database.value("SELECT count(*) FROM athena.jobs")
+    assert jobs == (1000 if point == "jobs_copy.committed" else 0)
+    if harm != "kill":
+        is_known = point == "jobs_copy.send" or harm == "error"
+        assert ("nothing is queued" if is_known else "all jobs are queued, or none: ") in hurt.stderr
+        assert is_known or hurt.stderr.endswith("\n  next: athena job show 1\n")
     assert_lawful(database)
 
 

@@ -112,6 +112,7 @@ def test_keys_of_a_family_that_names_them(database, way, payload, problem):
     assert isinstance(error, psycopg.errors.InvalidParameterValue)
     assert error.diag.message_primary == f'bad payload for family "typed": {problem}'
     assert error.diag.message_hint == "athena family show typed"
+    assert error.diag.message_detail == (None if way in (insert_one, enqueue) else "Row 2 of 3.")
 
 
 @pytest.mark.parametrize("value, problem", [

@@ -6,7 +6,7 @@ import pytest
 
 from athena_test import ROOT
 
-MOVES = (r"(?:INSERT INTO|DELETE FROM|UPDATE|TRUNCATE|DROP TABLE) "
+MOVES = (r"(?:INSERT INTO|COPY|DELETE FROM|UPDATE|TRUNCATE|DROP TABLE) "
          r"athena\.(?:jobs|ready|scheduled|leases|waiting|outcomes)(?![a-z])")
 ENTERS = r"INSERT INTO athena\.ready"
 SIGNS = r"(?:INSERT INTO|DELETE FROM) athena\.sleepers"

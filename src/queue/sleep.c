@@ -19,8 +19,8 @@ enum {
 	AGAIN_MS = 500,
 	STREAM_POLL_MS = 2,
 	STREAM_WINDOW_MS = 250,
-	STREAM_BEGINS_AT = 40, /* jobs in a window */
-	STREAM_ENDS_BELOW = 20,
+	STREAM_BEGINS_AT = 20, /* jobs in a window */
+	STREAM_ENDS_BELOW = 10,
 };
 
 /* What an answer is for: void once the sleeper was reset. */
@@ -224,32 +224,37 @@ static void sleeper_take_sign_down(struct sleeper *sleeper)
 	sleeper_reset(sleeper);
 }
 
-/* Jobs, window by window: many make a stream, and few of them end it. */
-static void sleeper_count(struct sleeper *sleeper, int count)
+/* Jobs, window by window: many that are late make a stream, and few of any kind end it. */
+static void sleeper_count(struct sleeper *sleeper, int jobs, int late)
 {
 	int64_t now_ms = clock_boot_ms();
-	int jobs = sleeper->window_jobs += count;
+	int64_t window_ms = now_ms - sleeper->window_ms;
 
-	if (now_ms - sleeper->window_ms < STREAM_WINDOW_MS)
+	if (window_ms < STREAM_WINDOW_MS) {
+		sleeper->window_jobs += jobs;
+		sleeper->window_late += late;
 		return;
-	if (now_ms - sleeper->window_ms >= 2 * STREAM_WINDOW_MS)
-		jobs = 0; /* nothing for a whole window */
-	sleeper->window_ms = now_ms;
-	sleeper->window_jobs = 0;
-	if (sleeper->state == SLEEP_STREAM && jobs < STREAM_ENDS_BELOW) {
+	}
+	if (window_ms >= 2 * STREAM_WINDOW_MS) /* nothing for a whole window */
+		sleeper->window_jobs = sleeper->window_late = 0;
+	if (sleeper->state == SLEEP_STREAM && sleeper->window_jobs < STREAM_ENDS_BELOW) {
 		sleeper->state = SLEEP_LINGER;
-	} else if (sleeper->state >= SLEEP_LOOKING && jobs >= STREAM_BEGINS_AT) {
+	} else if (sleeper->state >= SLEEP_LOOKING && sleeper->window_jobs >= STREAM_BEGINS_AT &&
+		sleeper->window_late > sleeper->window_jobs / 2) {
 		sleeper_take_sign_down(sleeper);
 		sleeper->state = SLEEP_STREAM;
 	}
+	sleeper->window_ms = now_ms;
+	sleeper->window_jobs = jobs;
+	sleeper->window_late = late;
 }
 
-void sleeper_found_little(struct sleeper *sleeper, int count)
+void sleeper_found_little(struct sleeper *sleeper, int jobs, int late)
 {
 	sleeper->busy_ms = 0;
 	if (!sleeper->can_listen)
 		return;
-	sleeper_count(sleeper, count);
+	sleeper_count(sleeper, jobs, late);
 	if (sleeper->state == SLEEP_AWAKE) {
 		sleeper->state = SLEEP_LINGER;
 		sleeper_later(sleeper, LINGER_MS);
@@ -264,11 +269,11 @@ void sleeper_found_little(struct sleeper *sleeper, int count)
 	}
 }
 
-void sleeper_found_plenty(struct sleeper *sleeper, int count)
+void sleeper_found_plenty(struct sleeper *sleeper, int jobs, int late)
 {
 	int64_t now_ms = clock_boot_ms();
 
-	sleeper_count(sleeper, count);
+	sleeper_count(sleeper, jobs, late);
 	if (sleeper->state == SLEEP_LINGER)
 		sleeper->state = SLEEP_AWAKE;
 	if (sleeper->busy_ms == 0)

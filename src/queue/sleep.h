@@ -28,11 +28,13 @@
  * after each notification. It is taken down once the worker was busy for a second, since a
  * spurious NOTIFY is cheaper than a flapping sign, which every producer's insert has to read.
  *
- * It is taken down for a stream of jobs as well: transactions that notify commit one after
- * the other, each with its own flush to disk (the lock in PreCommit_Notify, async.c), so that 500
- * of them a second wait for each other. Asking every STREAM_POLL_MS is cheaper then than being
- * told. Losing either connection starts everything over. Without LISTEN (a transaction pooler)
- * there is only the slow poll of whoever owns this. Runs on the worker's loop, never blocks.
+ * It is taken down for a stream of jobs that come late as well: transactions that notify commit one
+ * after the other, each with its own flush to disk (the lock in PreCommit_Notify, async.c), and
+ * where disk or CPUs are busy they wait for each other. Asking every STREAM_POLL_MS is quicker then
+ * than being told. Where jobs are found within SLEEPER_LATE_MS nothing is better than to be told.
+ *
+ * Losing either connection starts everything over. Without LISTEN (a transaction pooler) there is
+ * only the slow poll of whoever owns this. Runs on the worker's loop, never blocks.
  */
 #ifndef ATHENA_QUEUE_SLEEP_H
 #define ATHENA_QUEUE_SLEEP_H
@@ -44,11 +46,13 @@
 enum sleep_state {
 	SLEEP_AWAKE,   /* no sign */
 	SLEEP_LINGER,  /* a few ms, so that a trickle does not make the sign flap */
-	SLEEP_STREAM,  /* no sign: jobs come so fast that they are asked for */
+	SLEEP_STREAM,  /* no sign: jobs come often, and late: they are asked for */
 	SLEEP_SIGNING, /* steps 2 and 3 are under way */
 	SLEEP_LOOKING, /* step 4 */
 	SLEEP_ASLEEP,  /* proven: a notification will come */
 };
+
+enum { SLEEPER_LATE_MS = 5 };
 
 struct sleeper {
 	struct session *session; /* the one that listens */
@@ -66,6 +70,7 @@ struct sleeper {
 	int look_ms;	   /* until the next look */
 	int64_t window_ms; /* boot clock: since when window_jobs are counted */
 	int window_jobs;   /* that came since */
+	int window_late;   /* of these */
 	bool is_looking;
 	json_t *holders; /* virtual transaction ids to wait for, or NULL */
 	uv_timer_t *timer;
@@ -82,11 +87,14 @@ void sleeper_can_listen(struct sleeper *sleeper);
 /* A connection was lost, or the worker drains: awake, and no sign is known to be up. */
 void sleeper_reset(struct sleeper *sleeper);
 
-/* A claim came back with `count` jobs, less than was asked for: go on towards sleep. */
-void sleeper_found_little(struct sleeper *sleeper, int count);
+/*
+ * A claim came back with `jobs`, less than was asked for: go on towards sleep. `late` of them had
+ * been due for longer than SLEEPER_LATE_MS.
+ */
+void sleeper_found_little(struct sleeper *sleeper, int jobs, int late);
 
-/* A claim came back full, with `count` jobs. */
-void sleeper_found_plenty(struct sleeper *sleeper, int count);
+/* A claim came back full. */
+void sleeper_found_plenty(struct sleeper *sleeper, int jobs, int late);
 
 void sleeper_clear(struct sleeper *sleeper);
 

@@ -239,6 +239,7 @@ static void on_claim_done(void *context, struct lease *leases, int count, const 
 	struct line *line = context;
 	struct worker *worker = line->worker;
 	struct lease *lease, *next;
+	int late = 0;
 
 	line->claim_error.kind = ERR_NONE;
 	line->counters.claimed += (uint64_t)count;
@@ -255,12 +256,13 @@ static void on_claim_done(void *context, struct lease *leases, int count, const 
 	DL_FOREACH_SAFE (leases, lease, next) {
 		lease->line = line;
 		lease_table_add(&worker->leases, lease);
+		late += lease->waited_s * 1000 > SLEEPER_LATE_MS;
 	}
 	line_take(line, leases);
 	if (line->claim.found == CLAIM_LITTLE)
-		sleeper_found_little(&line->sleeper, count);
+		sleeper_found_little(&line->sleeper, count, late);
 	else if (line->claim.found == CLAIM_PLENTY)
-		sleeper_found_plenty(&line->sleeper, count);
+		sleeper_found_plenty(&line->sleeper, count, late);
 }
 
 static void on_reconciled(void *context, const PGresult *rows, const struct err *e)

@@ -228,7 +228,7 @@ def test_the_sign_comes_down_under_load_and_up_again(database, workers):
     assert_lawful(database)
 
 
-def test_jobs_in_a_stream_are_asked_for(database, workers):
+def test_jobs_that_come_late_in_a_stream_are_asked_for(database, workers):
     """The sign comes down, so that their producers need not wait for each other; and the worker
     sleeps again after the last of them."""
     worker = workers.start(poll=HOUR, concurrency=50)
@@ -236,7 +236,8 @@ def test_jobs_in_a_stream_are_asked_for(database, workers):
     sent = []
 
     def is_streaming():
-        sent.extend(database.column("INSERT INTO athena.jobs (family) SELECT 'noop' FROM generate_series(1, 20)"
+        sent.extend(database.column("INSERT INTO athena.jobs (family, run_at)"
+                                    " SELECT 'noop', now() - interval '1 s' FROM generate_series(1, 20)"
                                     " RETURNING id"))
         return signs(database) == 0
     wait_until(is_streaming)

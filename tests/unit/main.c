@@ -16,11 +16,15 @@ static const struct {
 	{NULL, NULL},
 };
 
+/* A test that takes longer hangs, however busy the machine. */
+enum { DEADLINE_S = 120 };
+
 Suite *suite_of(const char *name, const TTest *const *tests)
 {
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(name);
 
+	tcase_set_timeout(tcase, DEADLINE_S);
 	for (; *tests; tests++)
 		tcase_add_test(tcase, *tests);
 	suite_add_tcase(suite, tcase);

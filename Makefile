@@ -34,7 +34,7 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all faults demo test test-fault test-majors model check lint bench bench-long fmt install clean help FORCE
+.PHONY: all faults demo test test-fault test-majors chaos model check lint bench bench-long fmt install clean help FORCE
 
 all:
 
@@ -42,9 +42,10 @@ all:
 
 MODULES := libpq libuv yaml-0.1 jansson libcrypto libmicrohttpd libsystemd
 PURPOSES := build \
-	$(if $(filter demo test test-fault test-majors bench%,$(GOALS)),run) \
+	$(if $(filter demo test test-fault test-majors chaos bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
-	$(if $(filter test test-fault test-majors,$(GOALS)),test) \
+	$(if $(filter test test-fault test-majors chaos,$(GOALS)),test) \
+	$(if $(filter chaos,$(GOALS)),chaos) \
 	$(if $(filter test-majors,$(GOALS)),majors) \
 	$(if $(filter model,$(GOALS)),model) \
 	$(if $(filter check lint,$(GOALS)),check) \
@@ -231,6 +232,9 @@ test: all faults $(UNIT) $(SUPPORT)
 test-fault: all faults $(SUPPORT)
 	$(Q)ATHENA_MATRIX=all tests/run tests/fault
 
+chaos: all faults
+	$(Q)ATHENA_CHAOS=all tests/run tests/chaos
+
 # MAJORS: only these, of 14 to 18.
 test-majors: all $(SUPPORT)
 	$(Q)tests/majors $(MAJORS)
@@ -297,6 +301,7 @@ help:
 	@echo 'make test       all tests, against a private Postgres; ends with "N passed, N failed"'
 	@echo 'make test-majors the engine on Postgres 14 to 18: servers from the network, an hour'
 	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
+	@echo 'make chaos      servers, sessions, networks, disks, clocks that fail under load, and figures'
 	@echo 'make model      the protocol in Promela (model/), checked by spin: two minutes; CHECKS=wake'
 	@echo 'make bench      every benchmark, short, with plots: ten minutes; PEERS=DIR OUT=DIR'
 	@echo 'make bench-long the sizes that figures are quoted of: hours, unattended'

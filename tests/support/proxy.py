@@ -41,6 +41,7 @@ class Proxy:
         self._ended = threading.Event()
         self._open = set()
         self._hung = set()
+        self._is_hole = False
         if tcp:
             self._listener = socket.create_server(("127.0.0.1", 0))
             self.host, self.port = self._listener.getsockname()
@@ -81,6 +82,16 @@ class Proxy:
         """Connections stay open, and nothing more goes through them."""
         self._hung |= self._open
 
+    def become_a_hole(self):
+        """As a network that drops everything: nothing goes through connections, old and new ones."""
+        self._is_hole = True
+        self.hang_all()
+
+    def heal(self):
+        """What was sent meanwhile arrives now, even from those who have given up."""
+        self._is_hole = False
+        self._hung.clear()
+
     def end_in_a_hurry(self):
         """Ends hung connections as a server that is told to stop: with a last word, and without reading
         what it was asked, which is an error on the client's socket behind that word."""
@@ -111,6 +122,8 @@ class Proxy:
                 client.close()
                 continue
             self._open.add((client, server))
+            if self._is_hole:
+                self._hung.add((client, server))
             threading.Thread(target=self._pass_on, args=(client, server), daemon=True).start()
 
     def _is_to_hang(self, data):

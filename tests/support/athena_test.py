@@ -108,17 +108,18 @@ class Cluster:
     """A private Postgres server that listens on a socket in its own folder and nowhere else.
 
     Settings override support/postgresql.conf. `hba` replaces pg_hba.conf, which trusts everybody.
-    `bin` is the folder of another server's programs.
+    `bin` is the folder of another server's programs. `data` and `wal` are folders of the caller's,
+    to which data, or the log in segments of 1 MB, go. With `copy_of` it is a standby of that cluster.
     """
 
     port = 5432
     user = "postgres"
 
-    def __init__(self, hba=None, bin=None, **settings):
+    def __init__(self, hba=None, bin=None, data=None, wal=None, copy_of=None, **settings):
         self.bin = bin or postgres_bin()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="athena-pg-", dir="/tmp"))
         self.directory.chmod(0o755)
-        self.data = self.directory / "data"
+        self.data = data or self.directory / "data"
         self.host = str(self.directory)
         self.log_path = self.directory / "log"
         self.process = None
@@ -128,8 +129,11 @@ class Cluster:
         if ids := server_ids():
             os.chown(self.directory, *ids)
             self._prefix += [f"--reuid={ids[0]}", f"--regid={ids[1]}", "--clear-groups"]
-        self._tool("initdb", "-N", "-A", "trust", "-U", self.user, "-E", "UTF8",
-                   "--locale=C.UTF-8", "-D", self.data)
+        if copy_of:
+            self._tool("pg_basebackup", "-R", "-c", "fast", "-d", copy_of.url(), "-D", self.data)
+        else:
+            self._tool("initdb", "-N", "-A", "trust", "-U", self.user, "-E", "UTF8", "--locale=C.UTF-8",
+                       "-D", self.data, *(["--wal-segsize=1", "-X", wal] if wal else []))
         self.configure((SUPPORT / "postgresql.conf").read_text(),
                        unix_socket_directories=self.host, **settings)
         if hba is not None:
@@ -152,13 +156,12 @@ class Cluster:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self._prefix, self.bin / "postgres", "-D", self.data],
                                             cwd=self.directory, stdout=log, stderr=log)
-        wait_until(self._answers_or_died, what="the server answers")
+        wait_until(lambda: self.answers() or not self.is_running(), what="the server answers")
         assert self.is_running(), "the server did not start:\n" + self.log_tail()
         return self
 
-    def _answers_or_died(self):
-        return not self.is_running() or subprocess.run(
-            [client("pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]).returncode == 0
+    def answers(self):
+        return subprocess.run([client("pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]).returncode == 0
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None

@@ -63,13 +63,15 @@ class Producer:
         self._ended.set()
         self._thread.join()
 
-    def lacks(self, found):
-        """What is wrong with the jobs that there are: [(mark, job id)]."""
+    def missing(self, found):
+        """{(mark, job id)} that were acknowledged, and are not among the jobs that there are."""
+        return set(self.acknowledged.items()) - set(found)
+
+    def findings(self, found, conceded=frozenset()):
+        """What is wrong with the jobs that there are, [(mark, job id)]; `conceded` may be missing."""
         counts = collections.Counter(mark for mark, _ in found)
-        by_mark = dict(found)
-        for mark, job in self.acknowledged.items():
-            if by_mark.get(mark) != job:
-                yield f"job {job} (mark {mark}) was committed, and is lost"
+        for mark, job in self.missing(found) - conceded:
+            yield f"job {job} (mark {mark}) was committed, and is lost"
         for mark, count in counts.items():
             if count > 1:
                 yield f"mark {mark} was put in once, and is {count} jobs"
@@ -114,6 +116,10 @@ class Producer:
         self.acknowledged.update((int(row["kind"]), row["id"]) for row in rows)
 
 
+def marks_and_ids(database, schema="athena"):
+    return [(int(row["kind"]), row["id"]) for row in database.query(f"SELECT kind, id FROM {schema}.jobs")]
+
+
 def rate(times, begin, end):
     return sum(begin <= at < end for at in times) / (end - begin)
 
@@ -122,15 +128,16 @@ class Chaos:
     """A load on a server, the workers that carry it, and the accounts of all.
 
     calm(), then `with harm():` around what is done, then settle(), which lets everything drain and
-    demands that the ledger and the producer's books balance. Figures of throughput come from when
+    demands that the ledger and the producer's books balance; `schema` as in Accounts. Figures of throughput come from when
     outcomes were written; they are told, and decide nothing.
     """
 
-    def __init__(self, name, record, cluster, programs, directory, database=None, backlog=600, every_s=None):
+    def __init__(self, name, record, cluster, programs, directory, backlog=600, every_s=None, schema="athena"):
         self.name = name
         self._record = record
         self.cluster = cluster
-        self.database = database or cluster.migrated_database("chaos")
+        self.database = cluster.migrated_database("chaos")
+        self._schema = schema
         self.ledger = Ledger(pathlib.Path(directory) / "ledger")
         self._workers = Workers(programs, self.database.url, directory)
         self.living = []
@@ -164,7 +171,7 @@ class Chaos:
         time.sleep(WARM_UP_S + CALM_S)
 
     def ended(self):
-        return self.database.value("SELECT count(*) FROM athena.outcomes")
+        return self.database.value(f"SELECT count(*) FROM {self._schema}.outcomes")
 
     def wait_ended(self, more):
         """Until so many more jobs have ended."""
@@ -192,14 +199,13 @@ class Chaos:
             assert worker.terminate() == 0
 
     def jobs(self):
-        """[(mark, id)]"""
-        return [(int(row["kind"]), row["id"]) for row in self.database.query("SELECT kind, id FROM athena.jobs")]
+        return marks_and_ids(self.database, self._schema)
 
     def settle(self):
         """The accounts, which balance."""
         self.drain()
-        accounts = settle_accounts(self.database, self.ledger, self.all_workers)
-        findings = list(self.producer.lacks(self.jobs()))
+        accounts = settle_accounts(self.database, self.ledger, self.all_workers, schema=self._schema)
+        findings = list(self.producer.findings(self.jobs()))
         assert findings == [], findings[:20]
         self.tell(accounts)
         return accounts

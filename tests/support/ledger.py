@@ -133,17 +133,18 @@ RULES = [one_outcome_each, success_is_in_the_ledger, parking_is_in_the_ledger, a
 
 
 class Accounts:
-    """What database, ledger and logs say. `retried` are jobs that somebody made ready again."""
+    """What database, ledger and logs say. `retried` are jobs that somebody made ready again; `schema`
+    is where to read jobs, outcomes and failures, should they have been pruned in the schema athena."""
 
-    def __init__(self, database, ledger, workers=(), retried=()):
+    def __init__(self, database, ledger, workers=(), retried=(), schema="athena"):
         from sessions import counted_depth, depth
         self.executions = ledger.executions()
         self.retried = set(retried)
-        self.outcomes = database.query("SELECT * FROM athena.outcomes")
-        self.failures = database.query("SELECT * FROM athena.failures")
+        self.outcomes = database.query(f"SELECT * FROM {schema}.outcomes")
+        self.failures = database.query(f"SELECT * FROM {schema}.failures")
         self.outcomes_of_jobs = database.query(
-            "SELECT j.id, count(o.job_id) AS outcomes FROM athena.jobs AS j"
-            " LEFT JOIN athena.outcomes AS o ON o.job_id = j.id GROUP BY j.id")
+            f"SELECT j.id, count(o.job_id) AS outcomes FROM {schema}.jobs AS j"
+            f" LEFT JOIN {schema}.outcomes AS o ON o.job_id = j.id GROUP BY j.id")
         self.parked = {(row["job_id"], row["ticket"]) for row in database.query(
             "SELECT job_id, ticket FROM athena.waits WHERE parked_at IS NOT NULL")}
         self.offenders = database.conservation()
@@ -196,10 +197,10 @@ def left_behind(database, programs):
     return left
 
 
-def settle_accounts(database, ledger, programs, retried=()):
+def settle_accounts(database, ledger, programs, retried=(), schema="athena"):
     """All has drained and every program was ended: nothing is left, and the accounts balance."""
     wait_until(lambda: not left_behind(database, programs), 10, f"nothing is left, but {left_behind(database, programs)}")
-    accounts = Accounts(database, ledger, programs, retried)
+    accounts = Accounts(database, ledger, programs, retried, schema)
     TOTALS.update(accounts.totals())
     assert accounts.findings() == [], accounts.summary()
     print(accounts.summary())

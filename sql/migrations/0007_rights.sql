@@ -28,7 +28,7 @@ GRANT SELECT (job_id, seq, at, ticket, attempt, phase, level, kind, message, det
 GRANT SELECT (job_id, ticket, at, worker_id, attempt, kind, code, family, error, details, retry_at) ON athena.failures TO athena_reader;
 GRANT EXECUTE ON FUNCTION athena.conservation, athena.jobs_in, athena.public_id, athena.job_id, athena.redact(text), athena.redact(jsonb),
 	athena.redact_nested, athena.is_secret_name,
-	athena.place_of, athena.limit_status, athena.held_back TO athena_reader, athena_worker;
+	athena.place_of, athena.limit_status, athena.held_back, athena.jobs_ahead TO athena_reader, athena_worker;
 
 GRANT INSERT (family, kind, payload, priority, run_at, max_attempts, timeout, unique_key, concurrency_key), SELECT ON athena.jobs TO athena_worker;
 GRANT UPDATE (id) ON athena.jobs TO athena_worker; -- for SELECT .. FOR KEY SHARE only; id is GENERATED ALWAYS

@@ -9,6 +9,7 @@ const struct command *const commands[] = {
 	&command_enqueue,
 	&command_job_list,
 	&command_job_show,
+	&command_job_explain,
 	&command_job_events,
 	&command_job_cancel,
 	&command_job_retry,

@@ -8,6 +8,7 @@
 extern const struct command command_migrate;
 extern const struct command command_enqueue;
 extern const struct command command_job_list, command_job_show, command_job_events;
+extern const struct command command_job_explain;
 extern const struct command command_job_cancel, command_job_retry;
 extern const struct command command_family_list, command_family_show;
 extern const struct command command_family_add, command_family_set;

@@ -203,3 +203,20 @@ def test_job_status_of_one_job_costs_index_probes_only(database):
            if node.get("Relation Name", "").startswith(("jobs", "outcomes", "ready", "leases"))}
     assert {relation for relation, _ in big} == {"jobs_0", "outcomes_0", "ready", "leases"}
     assert not {scan for scan in big if "Seq" in scan[1]}, big
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_counting_what_is_before_a_job_reads_no_more_than_it_counts(database, state):
+    """Nor does it where most tickets are dead: they lie at the other end."""
+    holders = state(database)
+    if database.value("SELECT count(*) FROM athena.ready") == 0:
+        load(database)
+    conn = database.connect(options=queue_options())
+    last = database.value("SELECT max(job_id) FROM athena.ready")
+    with conn.transaction():
+        assert conn.execute("SELECT athena.jobs_ahead(%s, 100) AS n", [last]).fetchone()["n"] == 100
+        reads = conn.execute("SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'ready'").fetchone()
+    assert reads["seq_scan"] == 0
+    assert reads["idx_tup_fetch"] <= 102
+    for holder in holders:
+        holder.close()

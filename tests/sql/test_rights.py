@@ -191,7 +191,7 @@ def test_8_2_producers_call_five_functions_and_no_others(database):
     callable_by = "SELECT proname FROM pg_proc WHERE pronamespace = 'athena'::regnamespace AND has_function_privilege(%s, oid, 'EXECUTE') ORDER BY 1"
     assert database.column(callable_by, "a_producer") == [
         "complete_wait", "enqueue", "fail_wait", "key_holder", "refuse_producer"]
-    assert database.column(callable_by, "a_reader") == ["conservation", "held_back", "is_secret_name", "job_id", "jobs_in", "limit_status", "place_of",
+    assert database.column(callable_by, "a_reader") == ["conservation", "held_back", "is_secret_name", "job_id", "jobs_ahead", "jobs_in", "limit_status", "place_of",
                                                             "public_id", "redact", "redact", "redact_nested"]
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for function settle"):
         database.connect(user="a_producer").execute("SELECT athena.settle(gen_random_uuid(), 1, 1, 'succeeded')")
@@ -322,7 +322,7 @@ def test_readers_read_what_is_redacted(database, sql):
 # A day's work
 
 OWNERS_STATEMENTS = {"adopt", "migrations_record"}
-READERS_STATEMENTS = {"family_list", "family_rows", "job_events", "job_failures", "job_list", "job_show", "job_watch",
+READERS_STATEMENTS = {"family_list", "family_rows", "job_ahead", "job_events", "job_explain", "job_failures", "job_list", "job_show", "job_watch",
                       "maintenance_status", "migrations_list", "watch", "worker_list"}
 PRODUCERS_STATEMENTS = {"job_enqueue", "job_key_holder", "jobs_before", "jobs_copied", "jobs_copy"}
 QUEUE_STATEMENTS = sorted(path for path in (ROOT / "sql/statements").glob("*.sql") if not path.stem.startswith("clone_"))

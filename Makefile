@@ -6,11 +6,13 @@
 
 VERSION := 0.1.0
 
-# Knobs, for the command line. Each SAN has a build folder of its own, and so has FAULTS=1: programs
-# with fault points (src/base/fault.h), for tests only.
+# Knobs, for the command line. Each SAN has a build folder of its own, and so have FAULTS=1, programs
+# with fault points (src/base/fault.h), and FUZZ=1, what fuzzers are made of: both for tests only.
 CC := gcc
 SAN :=
 FAULTS :=
+FUZZ :=
+FUZZ_S := 600
 WERROR :=
 V :=
 PACKAGES :=
@@ -26,7 +28,7 @@ UNITDIR = $(PREFIX)/lib/systemd/system
 COMPLETIONDIR = $(PREFIX)/share/bash-completion/completions
 
 comma := ,
-BUILD := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(FAULTS),-fault)
+BUILD := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(FAULTS),-fault)$(if $(FUZZ),-fuzz)
 GEN := $(BUILD)/gen
 GOALS := $(or $(MAKECMDGOALS),all)
 Q := $(if $(V),,@)
@@ -34,7 +36,8 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all faults demo test test-fault test-majors chaos model check lint bench bench-long fmt install clean help FORCE
+.PHONY: all faults fuzzers all-fuzzers demo test test-fault test-majors chaos fuzz model check lint bench \
+	bench-long fmt install clean help FORCE
 
 all:
 
@@ -46,6 +49,7 @@ PURPOSES := build \
 	$(if $(filter bench%,$(GOALS)),bench) \
 	$(if $(filter test test-fault test-majors chaos,$(GOALS)),test) \
 	$(if $(filter chaos,$(GOALS)),chaos) \
+	$(if $(filter test fuzz fuzzers,$(GOALS)),fuzz) \
 	$(if $(filter test-majors,$(GOALS)),majors) \
 	$(if $(filter model,$(GOALS)),model) \
 	$(if $(filter check lint,$(GOALS)),check) \
@@ -81,7 +85,12 @@ CFLAGS_WARNINGS := -Wall -Wextra $(if $(WERROR),-Werror) \
 # Sanitizers want frame pointers, end at the first finding, and know better than _FORTIFY_SOURCE.
 # Otherwise: checked copies, stack canaries, code at random addresses, no function pointers that
 # could be overwritten. -ffile-prefix-map: the same program wherever it is built.
-ifdef SAN
+# Fuzzers want both, and counters of what an input reached.
+ifdef FUZZ
+CFLAGS_KIND := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+LDFLAGS_KIND := -fsanitize=address,undefined
+else ifdef SAN
 CFLAGS_KIND := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 LDFLAGS_KIND := -fsanitize=$(SAN)
 else
@@ -115,6 +124,10 @@ UNIT_OBJECTS := $(UNIT_SOURCES:%.c=$(BUILD)/%.o)
 # Programs of tests: build/tests/support/NAME from tests/support/NAME.c
 SUPPORT_SOURCES := $(sort $(wildcard tests/support/*.c))
 SUPPORT := $(SUPPORT_SOURCES:%.c=$(BUILD)/%)
+
+# Fuzzers, likewise, in a build with FUZZ=1.
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*.c))
+FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 
 # Programs of benchmarks, likewise; the questions themselves are bench/*.py.
 BENCH_SOURCES := $(sort $(wildcard bench/*.c))
@@ -196,17 +209,20 @@ $(LIBRARY): $(LIBRARY_OBJECTS) $(BUILD)/sources
 $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/$$(subst -,_,$$*).o $(LIBRARY)
 	$(call link)
 
-$(SUPPORT:=.o) $(BENCH:=.o): $(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_HEADERS)
+$(SUPPORT:=.o) $(BENCH:=.o) $(FUZZERS:=.o): $(BUILD)/%.o: %.c $(BUILD)/flags | $(GEN_HEADERS)
 	$(call compile)
 
 $(SUPPORT) $(BENCH): %: %.o $(LIBRARY)
 	$(call link)
 
+$(FUZZERS): %: %.o $(LIBRARY)
+	$(call link,-fsanitize=fuzzer)
+
 $(UNIT): $(UNIT_OBJECTS) $(LIBRARY)
 	$(call link,$(shell pkg-config --libs check))
 
 -include $(wildcard $(LIBRARY_OBJECTS:.o=.d) $(PROGRAM_SOURCES:%.c=$(BUILD)/%.d) \
-	$(UNIT_OBJECTS:.o=.d) $(SUPPORT:=.d) $(BENCH:=.d))
+	$(UNIT_OBJECTS:.o=.d) $(SUPPORT:=.d) $(BENCH:=.d) $(FUZZERS:=.d))
 
 # --- Goals.
 
@@ -225,8 +241,21 @@ export ATHENA_FAULT_BUILD := $(FAULT_BUILD)
 faults:
 	$(Q)$(MAKE) --no-print-directory FAULTS=1 PACKAGES=skip all
 
+# tests/fuzz/, each a program; libFuzzer comes with clang.
+FUZZ_BUILD := $(BUILD)-fuzz
+export ATHENA_FUZZ_BUILD := $(FUZZ_BUILD)
+
+fuzzers:
+	$(Q)$(MAKE) --no-print-directory FUZZ=1 CC=clang PACKAGES=skip all-fuzzers
+
+all-fuzzers: $(FUZZERS)
+
+# FUZZ_S: seconds for each of them; CHECKS: only these.
+fuzz: fuzzers
+	$(Q)tests/fuzz/run $(FUZZ_S) $(CHECKS)
+
 # AGAIN=N: so many tests that failed may run once more.
-test: all faults $(UNIT) $(SUPPORT)
+test: all faults fuzzers $(UNIT) $(SUPPORT)
 	$(Q)AGAIN=$(AGAIN) tests/run
 
 test-fault: all faults $(SUPPORT)
@@ -302,6 +331,7 @@ help:
 	@echo 'make test-majors the engine on Postgres 14 to 18: servers from the network, an hour'
 	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
 	@echo 'make chaos      servers, sessions, networks, disks, clocks that fail under load, and figures'
+	@echo 'make fuzz       every fuzzer for FUZZ_S=600 seconds; CHECKS="frame http"'
 	@echo 'make model      the protocol in Promela (model/), checked by spin: two minutes; CHECKS=wake'
 	@echo 'make bench      every benchmark, short, with plots: ten minutes; PEERS=DIR OUT=DIR'
 	@echo 'make bench-long the sizes that figures are quoted of: hours, unattended'

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: PostgreSQL
 """How fast are jobs queued, by each of the ways there are?
 
-In bulk: one INSERT .. SELECT, multi-row inserts, COPY. One by one, each its own transaction:
-INSERT and athena.enqueue(), over one connection and over eight. Nobody claims. The payload is {}
-or has about 100 bytes; the family noop declares its keys, so that Postgres checks such a payload.
+In bulk: one INSERT .. SELECT, multi-row inserts, COPY, athena enqueue --from-file. One by one, each
+its own transaction: INSERT and athena.enqueue(), over one connection and over eight. Nobody claims.
+The payload is {} or has about 100 bytes; the family noop declares its keys, so that Postgres checks
+such a payload.
 """
+import subprocess
 import time
 
 from load import PAYLOADS, Producer, sql_function, sql_one
-from stand import Meter, Stand, note, options
+from stand import BUILD, Meter, Stand, note, options
 
 PROGRAM = "COPY athena.jobs (family, payload) FROM STDIN"
 
@@ -35,7 +37,14 @@ def by_copy(queue, jobs, payload, rows=10_000):
                 copy.write(line * min(rows, jobs - first))
 
 
-BULK = {"insert_select": by_select, "multi_row_1000": by_rows, "copy_10000": by_copy}
+def by_program(queue, jobs, payload):
+    subprocess.run([BUILD / "athena", "enqueue", "noop", "--from-file", "-", "--json"], check=True,
+                   input=f"{payload}\n".encode() * jobs, stdout=subprocess.DEVNULL,
+                   env={"ATHENA_DATABASE_URL": queue.url, "HOME": "/nonexistent"})
+
+
+BULK = {"insert_select": by_select, "multi_row_1000": by_rows, "copy_10000": by_copy,
+        "program": by_program}
 SINGLE = {"insert": sql_one, "enqueue_function": sql_function}
 
 

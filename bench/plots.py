@@ -107,7 +107,7 @@ def renamed(values, names):
 def plot_enqueue(lines, directory):
     found = by_variant(lines, "jobs_per_s")
     ways = {"insert_select": "one INSERT .. SELECT", "multi_row_1000": "INSERT of 1,000 rows",
-            "copy_10000": "COPY of 10,000 rows"}
+            "copy_10000": "COPY of 10,000 rows", "program": "athena enqueue --from-file"}
     sizes = {"payload=0": "payload {}", "payload=100": "100 bytes"}
     bulk = {f"{way} {size}": f"{label}, {what}" for way, label in ways.items()
             for size, what in sizes.items()}

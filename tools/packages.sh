@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: PostgreSQL
 # Makes sure that the Debian packages for some purposes are there: packages.sh PURPOSE...
 #
-# Purposes are build, run (a private Postgres), test, chaos, majors, model, bench, check, lint and fresh. What
-# is missing is installed with apt-get, as root or through `sudo -n`; where neither is possible the
-# command to type is printed and the status is 2. No service is started, no database cluster is made:
+# Purposes are build, run (a private Postgres), test, chaos, fuzz, majors, model, bench, check, lint and
+# fresh. What is missing is installed with apt-get, as root or through `sudo -n`; where neither is
+# possible the command to type is printed and the status is 2. No service is started, no database cluster is made:
 # a server package would do both, so while apt-get runs a policy-rc.d refuses every service action and
 # a drop-in tells postgresql-common not to create its "main" cluster. Both are gone afterwards.
 set -eu
@@ -20,6 +20,7 @@ packages_for()
 		'postgresql-client=/usr/lib/postgresql/*/bin/pg_dump' ;;
 	test) echo check groff-base prometheus systemd python3 python3-pytest python3-psycopg ;;
 	chaos) echo libfaketime util-linux ;;
+	fuzz) echo clang ;;
 	bench) echo python3 python3-psycopg python3-matplotlib ;;
 	majors) echo npm=/usr/bin/npm ;;
 	check) echo check clang-format git ;;

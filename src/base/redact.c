@@ -277,8 +277,10 @@ static const struct {
 
 static bool is_ending(const char *end, const char *ending, size_t length)
 {
+	const char *start = end - length;
+
 	for (size_t i = 0; i < length; i++) {
-		char c = end[i - length];
+		char c = start[i];
 
 		if ((c == '-' ? '_' : tolower((unsigned char)c)) != ending[i])
 			return false;

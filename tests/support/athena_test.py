@@ -23,6 +23,7 @@ SUPPORT = pathlib.Path(__file__).resolve().parent
 ROOT = SUPPORT.parent.parent
 BUILD = ROOT / os.environ.get("ATHENA_BUILD", "build")
 FAULT_BUILD = ROOT / os.environ.get("ATHENA_FAULT_BUILD", f"{BUILD.name}-fault")
+FUZZ_BUILD = ROOT / os.environ.get("ATHENA_FUZZ_BUILD", f"{BUILD.name}-fuzz")
 
 
 def patience():

@@ -20,7 +20,7 @@ packages_for()
 		'postgresql-client=/usr/lib/postgresql/*/bin/pg_dump' ;;
 	test) echo check groff-base prometheus systemd python3 python3-pytest python3-psycopg ;;
 	chaos) echo libfaketime util-linux ;;
-	fuzz) echo clang ;;
+	fuzz) echo clang libclang-rt-dev ;;
 	bench) echo python3 python3-psycopg python3-matplotlib ;;
 	majors) echo npm=/usr/bin/npm ;;
 	check) echo check clang-format git ;;

@@ -60,15 +60,16 @@ static void note_what_stays(struct clone *clone)
 
 	if (publications > 0)
 		findings_note(clone->attempt, "publications",
-			"%" PRId64 " publications are not copied, nor are subscriptions",
+			"publications are not copied (%" PRId64 "), nor are subscriptions",
 			publications);
 	if (foreign_tables > 0)
 		findings_note(clone->attempt, "foreign_tables",
-			"%" PRId64 " foreign tables are copied without rows, which are elsewhere",
+			"foreign tables (%" PRId64 ") are copied without rows, which are elsewhere",
 			foreign_tables);
 	if (unreadable_tables > 0)
 		findings_note(clone->attempt, "unlogged_tables",
-			"%" PRId64 " unlogged tables have no rows on a standby", unreadable_tables);
+			"unlogged tables (%" PRId64 ") have no rows on a standby",
+			unreadable_tables);
 }
 
 /* The transaction's first statement takes the snapshot; everything on the source is seen in it. */

@@ -197,7 +197,7 @@ def standby(cluster):
 
 def test_a_standby_is_a_source(database, cluster, clone, shop, standby, target):
     job = clone(standby.url(shop.name), target.url)["job_id"]
-    assert "1 unlogged tables have no rows on a standby" in messages(database, job, "preflight_check")
+    assert "unlogged tables (1) have no rows on a standby" in messages(database, job, "preflight_check")
     copy = target.database()
     assert copy.query("SELECT (SELECT count(*) FROM shop.carts) AS unlogged,"
                       " (SELECT count(*) FROM shop.lines) AS lines") == [{"unlogged": 0, "lines": 3000}]

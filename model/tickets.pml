@@ -33,10 +33,14 @@
 #define COMMANDS 0 /* cancels; and as many retries, and one prune */
 #endif
 
+#ifndef WAITS
+#define WAITS 0 /* attempts that ask somebody outside, and may park the job until he answers */
+#endif
+
 #define FENCE 2 /* ticks without an answered heartbeat after which an executor is killed */
 #define LEASE 3 /* ticks of one and the same heartbeat after which a leader may rescue */
 
-mtype = { NONE, CLAIM, SUCCEEDED, FAILED, RETURNED, DEAD, CANCELLED, DONE };
+mtype = { NONE, CLAIM, SUCCEEDED, FAILED, RETURNED, PARKED, DEAD, CANCELLED, DONE };
 
 /* Sets of tickets are bytes; ticket 0 is none. */
 #define SET(t) (1 << (t))
@@ -58,6 +62,13 @@ byte drawn = 0;		   /* the sequence athena.tickets */
 byte ready_locked = 0, leases_locked = 0;
 bool scheduled_locked = false, worker_locked = false;
 bool body_shared = false, body_locked = false; /* FOR KEY SHARE; against everybody */
+#if WAITS
+byte waiting = 0; /* the ticket in athena.waiting */
+byte asked = 0, answered = 0; /* tickets with a wait that is open, that was answered while leased */
+byte waits_locked = 0;
+#else
+#define waiting 0
+#endif
 
 #define LEASES_OF(w) ((w) -> (leases & of_other) : (leases & ~of_other))
 
@@ -92,6 +103,15 @@ inline make_ready()
 	printf("ticket %d is ready\n", drawn)
 }
 
+inline give_wait(t)
+{
+#if WAITS
+	waits_locked = waits_locked & ~SET(t)
+#else
+	skip
+#endif
+}
+
 inline end_lease(t)
 {
 	leases = leases & ~SET(t);
@@ -104,6 +124,16 @@ inline end_lease(t)
 chan ask[3] = [0] of { mtype, byte };
 chan answer[3] = [0] of { byte };
 bool is_cut[3];
+
+/* Somebody has answered, or nobody in time, and the attempt goes on, or has failed. */
+inline go_on()
+{
+	if
+	:: make_ready()
+	:: scheduled = true
+	:: outcome = DEAD
+	fi
+}
 
 inline tell(c, t)
 {
@@ -160,6 +190,18 @@ inline serve_settle(c, w, t, what)
 #else
 	:: mine ->
 #endif
+#if WAITS
+	   if
+	   :: what == PARKED -> atomic { /* an UPDATE, which waits */
+#ifndef TWIN_PARK_UNLOCKED
+		!(waits_locked & SET(mine));
+		waits_locked = waits_locked | SET(mine);
+#endif
+		is_asked = (asked & SET(mine)) != 0
+	      }
+	   :: else
+	   fi;
+#endif
 	   if
 	   :: atomic {
 		is_settled_unleased = is_settled_unleased || mine != t;
@@ -171,9 +213,17 @@ inline serve_settle(c, w, t, what)
 		:: what == FAILED && to_cancel != t -> scheduled = true
 		:: what == FAILED && to_cancel != t -> outcome = DEAD
 		:: what == RETURNED && to_cancel != t -> make_ready()
-		fi
+#if WAITS
+		:: what == PARKED && to_cancel != t && is_asked -> waiting = mine
+		:: what == PARKED && to_cancel != t && !is_asked -> go_on()
+#endif
+		fi;
+		give_wait(mine)
 	      }
-	   :: is_cut[c] -> leases_locked = leases_locked & ~(mine -> SET(mine) : 0)
+	   :: is_cut[c] -> atomic {
+		leases_locked = leases_locked & ~(mine -> SET(mine) : 0);
+		give_wait(mine)
+	      }
 	   fi
 #ifndef TWIN_SETTLE_UNLEASED
 	:: else /* already, or lost: either way the worker is done with it */
@@ -186,6 +236,9 @@ proctype Backend(byte c; bit w)
 {
 	mtype what;
 	byte t, mine;
+#if WAITS
+	bool is_asked;
+#endif
 
 end:
 	do
@@ -197,6 +250,9 @@ end:
 	   atomic {
 		t = 0;
 		mine = 0;
+#if WAITS
+		is_asked = false;
+#endif
 		what = NONE
 	   }
 	od
@@ -395,9 +451,37 @@ inline kill_executor()
 	fi
 }
 
+#if WAITS
+/* Commits a wait before anybody hears of its token. sql: wait_open.sql */
+inline open_wait(w)
+{
+	atomic { waits && running[w] && !(leases_locked & SET(running[w])) /* FOR KEY SHARE */ ->
+		waits--;
+		if
+		:: LEASES_OF(w) & SET(running[w]) -> asked = asked | SET(running[w]);
+		   printf("ticket %d has a token\n", running[w])
+		:: else
+		fi
+	}
+}
+
+inline ask_to_park(w)
+{
+	atomic { running[w] && ((asked | answered) & SET(running[w])) ->
+		ended[w] = running[w];
+		running[w] = 0;
+		how[w] = PARKED;
+		printf("ticket %d wants to be parked\n", ended[w])
+	}
+}
+#endif
+
 proctype World()
 {
 	byte failures = FAILURES, kills = KILLS, ticks = TICKS;
+#if WAITS
+	byte waits = WAITS;
+#endif
 
 	do
 	:: atomic { running[0] -> ended[0] = running[0]; running[0] = 0; how[0] = SUCCEEDED; printf("ticket %d has run\n", ended[0]) }
@@ -421,8 +505,51 @@ proctype World()
 		kills--;
 		lose_memory()
 	   }
+#if WAITS
+	:: open_wait(0)
+	:: open_wait(1)
+	:: ask_to_park(0)
+	:: ask_to_park(1)
+#endif
 	od
 }
+
+#if WAITS
+/*
+ * Whoever ends waits: somebody with a token, or the lane when nobody comes. He locks the wait, and
+ * then looks where its ticket is. sql: wait_complete.sql wait_fail.sql lane_run.sql (waits)
+ */
+proctype Outside()
+{
+	byte t;
+
+	do
+	:: atomic { FIRST(asked & ~waits_locked) ->
+		t = FIRST(asked & ~waits_locked);
+		waits_locked = waits_locked | SET(t)
+	   };
+	   atomic {
+		asked = asked & ~SET(t);
+		if
+#ifdef TWIN_TOKEN_IS_THE_JOB
+		:: waiting -> is_settled_unleased = is_settled_unleased || waiting != t;
+		   printf("the wait of ticket %d ends by the token of %d\n", waiting, t);
+		   waiting = 0;
+		   go_on()
+#endif
+		:: waiting == t -> waiting = 0;
+		   printf("the wait of ticket %d ends\n", t);
+		   go_on()
+		:: waiting != t && (leases & SET(t)) -> answered = answered | SET(t);
+		   printf("ticket %d is answered before it is parked\n", t)
+		:: else -> printf("the token of ticket %d is stale\n", t)
+		fi;
+		give_wait(t);
+		t = 0
+	   }
+	od
+}
+#endif
 
 /* sql: job_enqueue.sql jobs_copy.sql */
 proctype Producer()
@@ -528,6 +655,28 @@ proctype Leader(bit prunes)
 
 /* --- An operator. Each turn of a loop is a new snapshot. */
 
+#if WAITS
+/* First the wait of the ticket that was seen, then the ticket. */
+inline take_waiting(t)
+{
+	t = waiting;
+	atomic {
+		!(waits_locked & SET(t));
+		if
+		:: t && waiting == t -> waits_locked = waits_locked | SET(t)
+		:: else -> t = 0
+		fi
+	}
+}
+
+inline end_waiting(t)
+{
+	waiting = 0;
+	asked = asked & ~SET(t);
+	give_wait(t)
+}
+#endif
+
 /* sql: job_cancel.sql job_cancel_many.sql */
 proctype Canceller()
 {
@@ -584,6 +733,18 @@ proctype Canceller()
 	   :: seen -> break
 	   :: else
 	   fi
+#if WAITS
+	:: waiting -> take_waiting(seen);
+	   if
+	   :: seen -> atomic {
+		end_waiting(seen);
+		outcome = CANCELLED;
+		printf("the job is cancelled\n")
+	      };
+	      break
+	   :: else
+	   fi
+#endif
 	:: outcome != NONE -> break
 	:: !has_body -> break
 	od
@@ -592,9 +753,9 @@ proctype Canceller()
 /* sql: job_retry.sql job_retry_many.sql */
 proctype Retrier()
 {
-	bool seen;
+	byte seen;
 
-	has_body && (outcome != NONE || scheduled);
+	has_body && (outcome != NONE || scheduled || waiting);
 #ifndef TWIN_RETRY_UNLOCKED
 	atomic { /* FOR KEY SHARE, until the end */
 		!body_locked;
@@ -616,6 +777,17 @@ proctype Retrier()
 	      break
 	   :: else
 	   fi
+#if WAITS
+	:: waiting -> take_waiting(seen);
+	   if
+	   :: seen -> atomic {
+		end_waiting(seen);
+		make_ready()
+	      };
+	      break
+	   :: else
+	   fi
+#endif
 	:: atomic { outcome == DEAD || outcome == CANCELLED -> outcome = NONE;
 		printf("a retry brings the job back\n");
 		make_ready()
@@ -644,13 +816,16 @@ init
 		run Canceller();
 		run Retrier();
 #endif
+#if WAITS
+		run Outside();
+#endif
 		run Producer()
 	}
 }
 
-/* Every body has exactly one row among ready, scheduled, leases and outcomes. */
+/* Every body has exactly one row among ready, scheduled, leases, waiting and outcomes. */
 #define IS_CONSERVED                                                                         \
-	((ready != 0) + (leases != 0) + scheduled + (outcome != NONE) == has_body            \
+	((ready != 0) + (leases != 0) + scheduled + (waiting != 0) + (outcome != NONE) == has_body \
 		&& IS_AT_MOST_ONE(ready) && IS_AT_MOST_ONE(leases))
 
 /* Whoever works on a job holds its lease; so no two do. */
@@ -658,12 +833,20 @@ init
 	((SET(running[0]) & ~SET(0) & ~(leases & ~of_other)) == 0                            \
 		&& (SET(running[1]) & ~SET(0) & ~(leases & of_other)) == 0)
 
+/* A parked job has a wait that somebody can end. */
+#if WAITS
+#define IS_HEARD (!waiting || (asked & SET(waiting)))
+#else
+#define IS_HEARD true
+#endif
+
 ltl conservation { [] IS_CONSERVED }
+ltl nobody_waits_in_vain { [] IS_HEARD }
 ltl no_run_without_lease { [] IS_EVERY_RUN_LEASED }
 ltl no_settle_without_lease { [] !is_settled_unleased }
 ltl no_cancel_is_missed { [] !is_cancel_missed }
 ltl all_of_these {
-	[] (IS_CONSERVED && IS_EVERY_RUN_LEASED && !is_settled_unleased && !is_cancel_missed)
+	[] (IS_CONSERVED && IS_EVERY_RUN_LEASED && IS_HEARD && !is_settled_unleased && !is_cancel_missed)
 }
 
 /* Whatever happens on the way. */

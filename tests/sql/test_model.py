@@ -11,11 +11,6 @@ MOVES = (r"(?:INSERT INTO|COPY|DELETE FROM|UPDATE|TRUNCATE|DROP TABLE) "
 ENTERS = r"INSERT INTO athena\.ready"
 SIGNS = r"(?:INSERT INTO|DELETE FROM) athena\.sleepers"
 
-# The place `waiting` is in no model (model/README.md, "What is left out"): tests/sql/interleavings.tsv
-# has its pairs of moves.
-LEFT_OUT = {"wait_complete.sql", "wait_fail.sql"}
-LANES_LEFT_OUT = {"waits"}
-
 # What a statement does that a model has to know of it.
 MODELS = {"tickets": MOVES, "wake": f"{ENTERS}|{SIGNS}", "cursor": ENTERS}
 
@@ -71,7 +66,7 @@ def test_what_a_model_stands_for_exists(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_all_that_moves_a_ticket_stands_in_a_model(name):
     """A new statement belongs to the action that does the same to a ticket, or to one of its own."""
-    assert doers(MODELS[name]) - named(model(name)) == LEFT_OUT
+    assert doers(MODELS[name]) - named(model(name)) == set()
 
 
 def test_all_lanes_that_move_tickets_stand_in_the_model():
@@ -79,7 +74,7 @@ def test_all_lanes_that_move_tickets_stand_in_the_model():
              and re.search(MOVES, reached(text))}
     modelled = {lane for names in re.findall(r"lane_run\.sql \(([\w, ]+)\)", model("tickets"))
                 for lane in names.split(", ")}
-    assert lanes == modelled | LANES_LEFT_OUT
+    assert lanes == modelled
 
 
 def test_every_twin_is_checked_and_every_check_has_its_property():

@@ -202,7 +202,7 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
     failed = [*stats.get("failed", []), *stats.get("error", []), *stats.get("xfailed", []),
               *stats.get("xpassed", []), *skipped]
     from ledger import TOTALS
-    if TOTALS:
+    if any(TOTALS.values()):
         terminalreporter.write_line("ledger: " + ", ".join(f"{name} {count}" for name, count in TOTALS.items()))
     if "ATHENA_TEST_COUNTS" in os.environ:
         counts = pathlib.Path(os.environ["ATHENA_TEST_COUNTS"])

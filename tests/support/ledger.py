@@ -12,7 +12,7 @@ from athena_test import wait_until
 Execution = collections.namedtuple("Execution", "job ticket attempt pid began_at beside how")
 
 # What a whole run has seen, printed at its end.
-TOTALS = collections.Counter()
+TOTALS = dict.fromkeys(("faults injected", "jobs accounted", "executions", "lost", "unexplained duplicates"), 0)
 
 LOCK_CLASSES = (1635018852, 1635018853, 1635018855)  # migrations, limited families, lanes
 
@@ -201,7 +201,8 @@ def settle_accounts(database, ledger, programs, retried=(), schema="athena"):
     """All has drained and every program was ended: nothing is left, and the accounts balance."""
     wait_until(lambda: not left_behind(database, programs), 10, f"nothing is left, but {left_behind(database, programs)}")
     accounts = Accounts(database, ledger, programs, retried, schema)
-    TOTALS.update(accounts.totals())
+    for name, count in accounts.totals().items():
+        TOTALS[name] += count
     assert accounts.findings() == [], accounts.summary()
     print(accounts.summary())
     return accounts

@@ -118,18 +118,21 @@ static void drop_notice(void *context, const char *message)
 bool cli_connect_any(struct cli *cli, struct err *e)
 {
 	char *shown CLEANUP(free_ptr) = NULL;
+	bool is_pooled;
 
 	if (!find_url(cli, e))
 		return false;
+	is_pooled = cli->config->database_prepare == CONFIG_PREPARE_NEVER;
 	shown = redact_dup(cli->url ? cli->url : "the default database");
-	if (!conn_open(&cli->conn, cli->url, "athena", 0, e)) {
+	if (!conn_open(&cli->conn, cli->url, "athena", is_pooled ? CONN_NO_PREPARE : 0, e)) {
 		suggest(cli, e);
 		if (strcmp(e->code, "bad_uri") == 0)
 			e->kind = ERR_CONFIG;
 		return err_in(e, "connecting to %s (from %s)", shown, cli->url_origin);
 	}
 	PQsetNoticeProcessor(cli->conn.pg, drop_notice, NULL);
-	return query_run(&cli->conn, &sql_cli_session, NULL, NULL, e);
+	return query_run(
+		&cli->conn, is_pooled ? &sql_cli_pooled : &sql_cli_session, NULL, NULL, e);
 }
 
 bool cli_connect(struct cli *cli, struct err *e)

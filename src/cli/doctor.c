@@ -162,10 +162,14 @@ static void check_listen(struct doctor *doctor, const struct config *config)
 	struct conn conn CLEANUP(conn_close) = {0};
 	const char *url =
 		config->database_direct_url ? config->database_direct_url : doctor->cli->url;
+	bool is_pooled = config->database_prepare == CONFIG_PREPARE_NEVER;
 	struct buf finding CLEANUP(buf_clear) = {0};
 	struct err e;
 
-	if (conn_open(&conn, url, "athena", 0, &e) && hears_itself(&conn, &e)) {
+	/* In a quiet pool one would meet one's own session again, and hear. */
+	if (is_pooled && !config->database_direct_url)
+		err_set(&e, ERR_PERMANENT, "a transaction pooler passes no notifications on");
+	else if (conn_open(&conn, url, "athena", 0, &e) && hears_itself(&conn, &e)) {
 		doctor_add(doctor, "listen", "good", "a notification arrives", NULL);
 		return;
 	}
@@ -231,7 +235,8 @@ static bool limit_statements(struct cli *cli, struct err *e)
 {
 	char command[64];
 
-	if (cli_bool(cli, "deep"))
+	/* A pooler would hand the limit on to strangers. */
+	if (cli_bool(cli, "deep") || (cli->conn.flags & CONN_NO_PREPARE))
 		return true;
 	snprintf(command, sizeof(command), "SET statement_timeout = '%ds'", STATEMENT_S);
 	return query_command(&cli->conn, command, e);

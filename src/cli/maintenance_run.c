@@ -74,6 +74,7 @@ static bool run(struct cli *cli, struct err *e)
 		return false;
 	log_setup(config->log_level, config->log_format);
 	config_log_warnings(config);
+	serve_tell_connections(config, false, true, pages.address);
 	signal(SIGPIPE, SIG_IGN);
 	pages.config = config;
 	ok = maintenance_serve(config, &guest, e);

@@ -133,6 +133,19 @@ static bool server_start(struct server *server, const struct serve_options *opti
 	return true;
 }
 
+void serve_tell_connections(
+	const struct config *config, bool has_worker, bool has_maintenance, bool has_http)
+{
+	bool takes_callbacks = has_worker && has_http && config->http_callback_secret;
+	bool is_direct = has_worker && config->database_direct_url;
+
+	log_info("connections",
+		LOG_I("url",
+			(has_worker ? 2 : 1) - is_direct + (has_maintenance ? 2 : 0) + has_http +
+				takes_callbacks),
+		LOG_I("direct_url", is_direct));
+}
+
 bool serve(const struct config *config, const struct serve_options *options, int *ret_status,
 	struct err *e)
 {
@@ -141,6 +154,7 @@ bool serve(const struct config *config, const struct serve_options *options, int
 
 	log_setup(config->log_level, config->log_format);
 	config_log_warnings(config);
+	serve_tell_connections(config, true, !options->no_maintenance, options->http);
 	uv_loop_init(&server.loop);
 	ok = server_start(&server, options, e);
 	uv_run(&server.loop, UV_RUN_DEFAULT);

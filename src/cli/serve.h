@@ -30,6 +30,15 @@ struct serve_options {
 	const char *http;	     /* where to serve pages (http/listener.h); NULL: nowhere */
 };
 
+/*
+ * Says in the log how many connections to the queue a program keeps open, for max_connections and
+ * pools: a worker's two, one of which goes by database.direct_url if there is one; two for
+ * maintenance; one for pages, and one for callbacks. Executors connect to whatever their families
+ * work on, besides.
+ */
+void serve_tell_connections(
+	const struct config *config, bool has_worker, bool has_maintenance, bool has_http);
+
 /* Runs until the end. False when it could not start. */
 MUSTCHECK bool serve(const struct config *config, const struct serve_options *options,
 	int *ret_status, struct err *e);

@@ -17,7 +17,8 @@ static const struct option_row database_rows[] = {
 	{"url", OPTION_TEXT, OPTION_SECRET | OPTION_URI,
 		.help = "control-plane database: URI or key=value; libpq's defaults when not set"},
 	{"direct_url", OPTION_TEXT, OPTION_SECRET | OPTION_URI,
-		.help = "the same database past a pooler, for LISTEN; `url` when not set"},
+		.help = "the same database past a pooler, for LISTEN and clones; `url` when not "
+			"set"},
 	{"prepare", OPTION_WORD, 0, "auto", .words = "auto|never",
 		.help = "never: no prepared statements, for poolers that cannot follow them"},
 	{0},

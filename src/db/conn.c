@@ -146,6 +146,10 @@ bool conn_err(PGconn *pg, struct err *e)
 
 	while (length > 0 && message[length - 1] == '\n')
 		length--;
+	if (strstr(message, "unsupported startup parameter"))
+		return err_code(e, ERR_PERMANENT, "pooler",
+			"%.*s: behind a transaction pooler, set database.prepare to never", length,
+			message);
 	for (size_t i = 0; i < ARRAY_LENGTH(permanent); i++)
 		if (strstr(message, permanent[i].part) && !strstr(message, "Is the server running"))
 			return err_code(

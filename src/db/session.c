@@ -40,6 +40,19 @@ struct request {
 	struct request *prev, *next;
 };
 
+enum format { FORMAT_TEXT, FORMAT_BINARY }; /* as libpq numbers them */
+
+/* What is sent once the group before it is answered; see session_must_hold(). */
+struct held {
+	const struct sql_statement *statement; /* NULL: `sql`; both NULL: the end of a group */
+	const char *sql;
+	struct params params;
+	enum format format;
+	session_done *done;
+	void *context;
+	struct held *prev, *next;
+};
+
 struct session {
 	struct session_spec spec;
 	uv_loop_t *loop;
@@ -51,7 +64,9 @@ struct session {
 	int64_t retry_ms;
 	struct request *requests; /* libpq still owes their results */
 	struct request *group;	  /* have their results, wait for the commit */
-	bool has_failed;	  /* something in the group did */
+	struct held *held;
+	int flying;	 /* groups that were sent off and are not answered */
+	bool has_failed; /* something in the group did */
 	int unanswered;
 	struct err farewell; /* what the server said at the end; kind ERR_NONE: nothing */
 	struct err failure;  /* why connecting failed, as logged; kind ERR_NONE: it did not */
@@ -115,9 +130,40 @@ static struct request *pop(struct request **list)
 	return request;
 }
 
+static void held_free(struct held *held)
+{
+	params_clear(&held->params);
+	free(held);
+}
+
+static struct held *held_pop(struct session *session)
+{
+	struct held *held = session->held;
+
+	DL_DELETE(session->held, held);
+	session->unanswered--;
+	return held;
+}
+
+static void session_answer_held(struct session *session, const struct err *e)
+{
+	while (session->held) {
+		struct held *held = held_pop(session);
+		struct request request = {
+			.name = held->statement ? held->statement->name : held->sql,
+			.done = held->done,
+			.context = held->context,
+		};
+
+		request_answer(session, &request, NULL, e);
+		held_free(held);
+	}
+}
+
 /* Every unanswered request learns that its answer will never come. */
 static void session_answer_all(struct session *session, const struct err *e)
 {
+	session->flying = 0;
 	DL_CONCAT(session->group, session->requests);
 	session->requests = NULL;
 	session->has_failed = false;
@@ -129,6 +175,7 @@ static void session_answer_all(struct session *session, const struct err *e)
 			request_answer(session, request, NULL, e);
 		request_free(request);
 	}
+	session_answer_held(session, e);
 }
 
 static void session_disconnect(struct session *session)
@@ -307,8 +354,32 @@ static bool fault_answered(struct session *session)
 
 #endif
 
+/*
+ * Behind a pooler only one group is under way at a time. When a client vanishes, PgBouncer takes
+ * the server's session for clean if its last answer was the end of a group, although more groups
+ * may stand behind that: their answers would go to a stranger.
+ */
+static bool session_must_hold(const struct session *session)
+{
+	return (session->spec.flags & CONN_NO_PREPARE) && (session->flying > 0 || session->held);
+}
+
+static void session_hold(struct session *session, const struct held *held)
+{
+	struct held *copy = xmalloc(sizeof(*copy));
+
+	*copy = *held;
+	DL_APPEND(session->held, copy);
+	session->unanswered++;
+}
+
 void session_sync(struct session *session)
 {
+	if (session_must_hold(session)) {
+		session_hold(session, &(struct held){0});
+		return;
+	}
+	session->flying++;
 	session_queue(session, REQUEST_SYNC, "sync", NULL, NULL);
 	fault_cut(session);
 	if (PQpipelineSync(session->pg) == 1)
@@ -317,8 +388,6 @@ void session_sync(struct session *session)
 		session_break(session);
 	fault_sent(session);
 }
-
-enum format { FORMAT_TEXT, FORMAT_BINARY }; /* as libpq numbers them */
 
 /* Where libpq refuses, the connection is broken, and the sync that follows finds out. */
 static void session_send_as(struct session *session, const struct sql_statement *statement,
@@ -332,6 +401,16 @@ static void session_send_as(struct session *session, const struct sql_statement 
 	values = (const char *const *)params->values;
 	assert(session->state == SESSION_UP);
 	assert(params->count == statement->nparams);
+	if (session_must_hold(session)) {
+		session_hold(session,
+			&(struct held){.statement = statement,
+				.params = *params,
+				.format = format,
+				.done = done,
+				.context = context});
+		*params = (struct params){0};
+		return;
+	}
 	session_queue(session, REQUEST_QUERY, statement->name, done, context);
 	if (fault_sends(session, values))
 		; /* something else in its place */
@@ -359,8 +438,35 @@ void session_send_for_many(struct session *session, const struct sql_statement *
 void session_command(struct session *session, const char *sql, session_done *done, void *context)
 {
 	assert(session->state == SESSION_UP);
+	if (session_must_hold(session)) {
+		session_hold(session, &(struct held){.sql = sql, .done = done, .context = context});
+		return;
+	}
 	session_queue(session, REQUEST_QUERY, sql, done, context);
 	PQsendQueryParams(session->pg, sql, 0, NULL, NULL, NULL, NULL, 0);
+}
+
+/* Sends what is held, up to the end of its first group. */
+static void session_release(struct session *session)
+{
+	struct held *rest = session->held;
+
+	session->held = NULL;
+	while (rest && session->flying == 0) {
+		struct held *held = rest;
+
+		DL_DELETE(rest, held);
+		session->unanswered--;
+		if (held->statement)
+			session_send_as(session, held->statement, &held->params, held->format,
+				held->done, held->context);
+		else if (held->sql)
+			session_command(session, held->sql, held->done, held->context);
+		else
+			session_sync(session);
+		held_free(held);
+	}
+	session->held = rest;
 }
 
 /* The results of one request are complete; what they mean is known at the end of its group. */
@@ -468,11 +574,14 @@ static bool session_take_result(struct session *session, PGresult *result)
 		PQclear(result);
 		request_free(pop(&session->requests));
 		session->unanswered--;
+		session->flying--;
 		if (fault_answered(session))
 			return false;
 		session_finish_group(session);
 		if (session->state == SESSION_PREPARING && !session->requests)
 			session_come_up(session);
+		if (session->state == SESSION_UP && session->flying == 0)
+			session_release(session);
 		return session->pg != NULL;
 	}
 	if (head->kind == REQUEST_SYNC) { /* the commit itself failed */

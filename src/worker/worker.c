@@ -194,13 +194,33 @@ static void on_listening(void *context, const PGresult *result, const struct err
 	struct worker *worker = context;
 
 	(void)result;
-	if (e) { /* a transaction pooler: the slow poll is what is left */
+	if (e) {
 		log_warn("not_listening", LOG_S("error", e->text));
 		return;
 	}
 	for (int i = 0; i < worker->line_count; i++)
 		sleeper_can_listen(&worker->lines[i].sleeper);
 	worker_wake_all(worker);
+}
+
+/*
+ * A transaction pooler accepts LISTEN, and then nothing is ever heard: the slow poll is what is
+ * left, and the poolers' session is not left listening for strangers.
+ */
+static void worker_listen(struct worker *worker)
+{
+	const struct config *config = worker->config;
+
+	if (config->database_prepare == CONFIG_PREPARE_NEVER && !config->database_direct_url) {
+		log_warn("not_listening",
+			LOG_S("hint",
+				"behind a pooler, database.direct_url is for waking up at once; "
+				"without "
+				"it jobs wait for worker.poll"));
+		return;
+	}
+	session_command(worker->pulse, "LISTEN athena", on_listening, worker);
+	session_sync(worker->pulse);
 }
 
 static void on_pulse_up(void *context)
@@ -210,8 +230,7 @@ static void on_pulse_up(void *context)
 	worker_declare_families(worker);
 	registry_connected(&worker->registry);
 	worker_read_families(worker);
-	session_command(worker->pulse, "LISTEN athena", on_listening, worker);
-	session_sync(worker->pulse);
+	worker_listen(worker);
 }
 
 static void on_connection_down(void *context, const struct err *e)

@@ -131,8 +131,7 @@ bool cli_connect_any(struct cli *cli, struct err *e)
 		return err_in(e, "connecting to %s (from %s)", shown, cli->url_origin);
 	}
 	PQsetNoticeProcessor(cli->conn.pg, drop_notice, NULL);
-	return query_run(
-		&cli->conn, is_pooled ? &sql_cli_pooled : &sql_cli_session, NULL, NULL, e);
+	return query_run(&cli->conn, is_pooled ? &sql_cli_pooled : &sql_cli_session, NULL, NULL, e);
 }
 
 bool cli_connect(struct cli *cli, struct err *e)

@@ -6,6 +6,7 @@
 
 const struct command *const commands[] = {
 	&command_migrate,
+	&command_grants,
 	&command_enqueue,
 	&command_job_list,
 	&command_job_show,

@@ -5,7 +5,7 @@
 
 #include "cli/command.h"
 
-extern const struct command command_migrate;
+extern const struct command command_migrate, command_grants;
 extern const struct command command_enqueue;
 extern const struct command command_job_list, command_job_show, command_job_events;
 extern const struct command command_job_explain;

@@ -8,6 +8,8 @@
 #include "cli/table.h"
 #include "cli/when.h"
 #include "db/migrate.h"
+#include "db/query.h"
+#include "sql_statements.h"
 
 enum { DEFAULT_PATIENCE_MS = 60000 };
 
@@ -27,6 +29,10 @@ static const struct option_row migrate_options[] = {
 		.type = OPTION_DURATION,
 		.fallback = "60s",
 		.help = "how long to wait for locks that others hold"},
+	{.name = "drop",
+		.type = OPTION_BOOL,
+		.help = "remove the schema athena, and all jobs with it, for good"},
+	{.name = "yes", .type = OPTION_BOOL, .help = "with --drop: it is meant"},
 	{0},
 };
 
@@ -163,12 +169,64 @@ static bool run_migrations(struct cli *cli, struct err *e)
 	return true;
 }
 
+static bool is_there(struct cli *cli, bool *ret_there, struct err *e)
+{
+	PGresult *rows CLEANUP(clear_result) = NULL;
+
+	if (!query_rows(&cli->conn, &sql_migrations_exist, NULL, &rows, e))
+		return false;
+	*ret_there = row_bool(rows, 0, "there");
+	return true;
+}
+
+/* A program that is alive would fail and come back for ever; without --yes, what is at stake. */
+static bool check_drop(struct cli *cli, struct err *e)
+{
+	PGresult *rows CLEANUP(clear_result) = NULL;
+
+	if (!query_rows(&cli->conn, &sql_drop_facts, NULL, &rows, e))
+		return false;
+	if (row_i64(rows, 0, "programs") > 0) {
+		cli_next(cli, "athena worker list");
+		return err_set(e, ERR_PERMANENT,
+			"programs that work on it: %s; stop them before the schema goes",
+			row_text(rows, 0, "programs"));
+	}
+	if (cli_bool(cli, "yes"))
+		return true;
+	return err_set(e, ERR_CONFIG,
+		"this removes all jobs of database \"%s\" for good, unfinished ones: %s; "
+		"add --yes if that is meant",
+		PQdb(cli->conn.pg), row_text(rows, 0, "unfinished"));
+}
+
+static bool run_drop(struct cli *cli, struct err *e)
+{
+	bool there;
+
+	if (!cli_connect_any(cli, e) || !is_there(cli, &there, e))
+		return false;
+	if (!there) {
+		printf("database \"%s\" has no schema athena\n", PQdb(cli->conn.pg));
+		return true;
+	}
+	if (!check_drop(cli, e) || !migrate_drop(&cli->conn, cli_int(cli, "patience"), e))
+		return false;
+	printf("dropped the schema athena of database \"%s\"; the roles athena_... stay\n",
+		PQdb(cli->conn.pg));
+	return true;
+}
+
 static bool run(struct cli *cli, struct err *e)
 {
 	struct buf script CLEANUP(buf_clear) = {0};
 
 	if (cli_is_given(cli, "after") && !cli_bool(cli, "sql"))
 		return err_set(e, ERR_CONFIG, "--after goes with --sql");
+	if (cli_bool(cli, "yes") && !cli_bool(cli, "drop"))
+		return err_set(e, ERR_CONFIG, "--yes goes with --drop");
+	if (cli_bool(cli, "drop"))
+		return run_drop(cli, e);
 	if (!cli_bool(cli, "sql"))
 		return cli_bool(cli, "status") ? show_status(cli, e) : run_migrations(cli, e);
 	migrate_script(&script, (int)cli_int(cli, "after"));
@@ -185,7 +243,9 @@ const struct command command_migrate = {
 		"may run at once. Workers and producers may go on meanwhile.\n\n"
 		"  athena migrate\n"
 		"  athena migrate --status\n"
-		"  athena migrate --sql | psql shop      # for those who want to read it first\n",
+		"  athena migrate --sql | psql shop      # for those who want to read it first\n"
+		"  athena migrate --drop --yes           # the end: schema and jobs go, roles "
+		"stay\n",
 	.options = migrate_options,
 	.run = run,
 };

@@ -325,6 +325,18 @@ bool migrate_run(struct conn *conn, int64_t patience_ms, const struct migrate_ob
 	}
 }
 
+bool migrate_drop(struct conn *conn, int64_t patience_ms, struct err *e)
+{
+	char limit[64];
+
+	snprintf(limit, sizeof(limit), "SET LOCAL lock_timeout = '%" PRId64 "ms'", patience_ms);
+	return query_command(conn, "BEGIN", e) && query_command(conn, limit, e) &&
+		query_run(conn, &sql_migrations_lock, NULL, NULL, e) &&
+		query_command(conn, "SET LOCAL ROLE athena_owner", e) &&
+		query_command(conn, "DROP SCHEMA athena CASCADE", e) &&
+		query_command(conn, "COMMIT", e);
+}
+
 /* Names and versions are ours: nothing in them needs quoting. */
 static void script_one(struct buf *out, const struct sql_migration *ours)
 {

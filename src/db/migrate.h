@@ -68,6 +68,12 @@ struct migrate_observer {
 	void *context;
 };
 
+/*
+ * Drops the schema with everything in it, and whatever of others was built on it. The roles stay:
+ * other databases of the cluster may use them.
+ */
+MUSTCHECK bool migrate_drop(struct conn *conn, int64_t patience_ms, struct err *e);
+
 /* Applies what is missing. Waits for locks up to `patience_ms` at a time, then ERR_TRANSIENT. */
 MUSTCHECK bool migrate_run(struct conn *conn, int64_t patience_ms,
 	const struct migrate_observer *observer, struct err *e);

@@ -25,6 +25,7 @@ ELSEWHERE = {
     r"build-fault/athena-worker .*": "tests/fault/test_crash_worker.py",
     r"(body|signature)=.*": "tests/integration/test_callbacks.py",
     r"curl .*": "the same",
+    r"athena migrate --drop --yes": "tests/cli/test_migrate.py",
     r"athena server": "a program of another system, named as such",
     r"athena >= 0\.1\.0": "what a command prints",
 }

@@ -220,3 +220,42 @@ def test_without_the_right_to(run, cluster, empty_database):
     assert re.match(r"athena migrate: migration 0001_tables: permission denied|"
                     r"athena migrate: migration 0001_tables: must ", done.stderr)
     assert empty_database.value("SELECT to_regnamespace('athena')") is None
+
+
+# --drop
+
+def test_drop_asks_first_and_says_what_is_at_stake(run, database):
+    database.enqueue("noop")
+    database.enqueue("noop", run_at="2035-01-01")
+    done = run("athena", "migrate", "--drop", status=2)
+    assert "for good, unfinished ones: 2; add --yes" in done.stderr
+    assert len(database.column("SELECT id FROM athena.jobs")) == 2
+    assert "--yes goes with --drop" in run("athena", "migrate", "--yes", status=2).stderr
+
+
+def test_drop_and_begin_anew(run, database):
+    database.enqueue("noop")
+    assert "dropped the schema athena" in run("athena", "migrate", "--drop", "--yes").stdout
+    assert database.value("SELECT to_regnamespace('athena') IS NULL")
+    assert "has no schema athena" in run("athena", "migrate", "--drop", "--yes").stdout
+    run("athena", "migrate")
+    assert database.enqueue("noop") == 1
+    run("athena", "worker", "list")
+
+
+def test_drop_waits_for_programs_to_be_stopped(run, database, spawn):
+    worker = spawn("athena-worker", "--family=noop")
+    worker.wait_log("registered")
+    done = run("athena", "migrate", "--drop", "--yes", status=1)
+    assert "programs that work on it: 1; stop them" in done.stderr
+    assert worker.terminate() == 0
+    run("athena", "migrate", "--drop", "--yes")
+
+
+def test_drop_gives_up_on_a_lock_that_is_held(run, database):
+    with database.connect(autocommit=False) as conn:
+        conn.execute("LOCK athena.jobs IN ACCESS SHARE MODE")
+        done = run("athena", "migrate", "--drop", "--yes", "--patience", "100ms", status=1)
+        assert "lock timeout" in done.stderr
+        conn.rollback()
+    assert database.column("SELECT id FROM athena.jobs") == []

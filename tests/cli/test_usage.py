@@ -66,12 +66,15 @@ may run at once. Workers and producers may go on meanwhile.
   athena migrate
   athena migrate --status
   athena migrate --sql | psql shop      # for those who want to read it first
+  athena migrate --drop --yes           # the end: schema and jobs go, roles stay
 
 Options
   --status                        show what is applied and what is missing, change nothing
   --sql                           print the migrations as a script for psql, connect nowhere
   --after N                       with --sql: only migrations after this number (default 0)
   --patience TIME                 how long to wait for locks that others hold (default 60s)
+  --drop                          remove the schema athena, and all jobs with it, for good
+  --yes                           with --drop: it is meant
 """ + GLOBAL
 
 

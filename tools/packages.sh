@@ -4,9 +4,10 @@
 #
 # Purposes are build, run (a private Postgres), test, chaos, fuzz, majors, model, bench, check, lint and
 # fresh. What is missing is installed with apt-get, as root or through `sudo -n`; where neither is
-# possible the command to type is printed and the status is 2. No service is started, no database cluster is made:
-# a server package would do both, so while apt-get runs a policy-rc.d refuses every service action and
-# a drop-in tells postgresql-common not to create its "main" cluster. Both are gone afterwards.
+# possible the command to type is printed and the status is 2. No service is started, no database
+# cluster is made: a server package would do both, so while apt-get runs a policy-rc.d refuses every
+# service action and a drop-in tells postgresql-common not to create its "main" cluster. Both are gone
+# afterwards.
 set -eu
 
 # One requirement per word. `package=pattern` is also met by any file that matches the pattern,

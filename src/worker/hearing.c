@@ -164,6 +164,7 @@ static void on_beaten(void *context, int64_t sent_boot_ns)
 	for (int i = 0; i < worker->line_count; i++)
 		worker_return_stale(worker, &worker->lines[i]);
 	worker_read_families(worker);
+	worker_beaten(worker);
 }
 
 static void on_fenced(void *context, const char *why)
@@ -172,6 +173,7 @@ static void on_fenced(void *context, const char *why)
 
 	log_error("fenced", LOG_S("why", why), LOG_I("leases", lease_table_count(&worker->leases)));
 	worker_stop_all(worker, STOP_LOST);
+	worker->is_clearing = true;
 }
 
 const struct registry_events worker_registry_events = {

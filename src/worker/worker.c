@@ -18,6 +18,7 @@ static const struct sql_statement *const work_statements[] = {
 	SETTLE_STATEMENTS,
 	REPORT_STATEMENTS,
 	WAITS_STATEMENTS,
+	&sql_system_id,
 	NULL,
 };
 
@@ -242,10 +243,24 @@ static void on_connection_down(void *context, const struct err *e)
 		sleeper_reset(&worker->lines[i].sleeper);
 }
 
+static void on_work_system_id(void *context, const PGresult *rows, const struct err *e)
+{
+	struct worker *worker = context;
+
+	if (e)
+		log_error("system_unknown", LOG_S("error", e->text));
+	else
+		snprintf(worker->work_system_id, sizeof(worker->work_system_id), "%s",
+			row_text(rows, 0, "id"));
+}
+
 static void on_work_up(void *context)
 {
 	struct worker *worker = context;
 
+	worker->work_system_id[0] = '\0';
+	session_send(worker->work, &sql_system_id, NULL, on_work_system_id, worker);
+	session_sync(worker->work);
 	for (int i = 0; i < worker->line_count; i++)
 		cursor_reset(&worker->lines[i].claim.cursor);
 	worker_wake_all(worker);
@@ -293,10 +308,31 @@ static void on_reconciled(void *context, const PGresult *rows, const struct err 
 	worker->must_reconcile = e != NULL;
 }
 
+/*
+ * After a failover `work` may be on the new server before `pulse` is, and before what we run was
+ * found to be of another timeline. A claim there could give us a job under the number of one that
+ * still runs, whose result would end it. Results need no such care: what they could end there is
+ * the lease that they are of.
+ */
+static bool worker_is_where_registered(const struct worker *worker)
+{
+	return strcmp(worker->work_system_id, worker->registry.system_id) == 0;
+}
+
+void worker_beaten(struct worker *worker)
+{
+	if (worker->work_system_id[0] && !worker_is_where_registered(worker))
+		session_reset(worker->work, "it reached another server than the heartbeat");
+}
+
 static bool worker_may_claim(struct worker *worker)
 {
+	worker->is_clearing &= lease_table_count(&worker->leases) > 0;
+	if (worker->is_clearing)
+		return false;
 	if (worker->life != WORKER_RUNNING || !worker->registry.is_registered ||
-		!worker->knows_families || !session_is_up(worker->work))
+		!worker->knows_families || !session_is_up(worker->work) ||
+		!worker_is_where_registered(worker))
 		return false;
 	if (worker->must_reconcile && !worker->is_reconciling && session_is_up(worker->pulse)) {
 		worker->is_reconciling = true;

@@ -6,7 +6,7 @@
  * events; `pulse` listens and carries heartbeat and sign, so that a slow claim delays neither.
  * Everything that is due is done once per turn of the loop (worker_turn), after all callbacks of
  * the turn: results that came together are settled together, in one round trip with the next
- * claim.
+ * claim. Claims are made only on the server, and timeline, that `pulse` has found us registered on.
  *
  * When Postgres goes away, what runs, runs on: until its fence, 5 s before its lease ends. Results
  * wait, and are settled once there is a connection again, if the tickets are still ours. The
@@ -55,6 +55,7 @@ struct worker {
 	int status; /* of the process */
 
 	struct session *work, *pulse;
+	char work_system_id[64]; /* as the registry's; empty until `work` has told where it is */
 	struct registry registry;
 	struct settler settler;
 	struct reporter reporter;
@@ -68,6 +69,8 @@ struct worker {
 
 	bool knows_families; /* their rows were read on this connection */
 	bool must_reconcile; /* a claim's answer got lost */
+	bool is_clearing; /* fenced: what was held has to be gone before anything is claimed, since
+			   * tickets of another timeline may have the same numbers */
 	bool is_reconciling;
 	bool is_verifying;  /* whether leases that a heartbeat did not name are lost */
 	int64_t verify_ns;  /* boot clock: when that was asked */
@@ -136,5 +139,8 @@ void worker_wake_all(struct worker *worker);
 void worker_stop_all(struct worker *worker, enum stop_reason reason);
 void worker_hand_back_held(struct worker *worker, struct line *line);
 void worker_read_families(struct worker *worker);
+
+/* A heartbeat was answered: `work` has to be on the same server. */
+void worker_beaten(struct worker *worker);
 
 #endif

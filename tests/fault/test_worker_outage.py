@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from athena_test import Cluster, processes, run_program, wait_until
+from athena_test import FAULT_BUILD, Cluster, processes, run_program, wait_until
+from ledger import Ledger
 from proxy import Proxy
 from sessions import assert_lawful
 from workers import is_dead, read_lines, script, settled, wait_line
@@ -198,6 +199,73 @@ def test_another_server_at_the_same_address(server, cluster, away, workers, tmp_
     assert worker.terminate() == 0
     assert_lawful(new)
     proxy.close()
+    new.drop()
+
+
+def test_nothing_is_claimed_on_another_server_than_the_heartbeats(server, cluster, away, workers, tmp_path):
+    """As in the moment after a failover in which only one of both sessions has moved. The new server
+    knows the worker, and gives its numbers out once more: a job of there must not be held beside the
+    one of here that has its number."""
+    work, pulse = Proxy(server), Proxy(server)
+    new = cluster.create_database(away.name)
+    run_program("athena", "migrate", url=new.url)
+    worker = workers.start(url=work.url(away), env={"ATHENA_DATABASE_DIRECT_URL": pulse.url(away)}, concurrency=2)
+    runs = away.enqueue("noop", {"sleep_ms": 3600000})
+    away.wait_for_state(runs, "running")
+    (row,) = away.query("SELECT id, host FROM athena.workers")
+    new.query("INSERT INTO athena.workers (id, kind, host, families) VALUES (%s, 'worker', %s, '{noop}')", row["id"], row["host"])
+    new.query("SELECT setval('athena.tickets', %s, false)", runs)
+    assert new.enqueue("noop") == runs
+    work.cluster = cluster
+    work.drop_all()
+    worker.wait_log("connection_lost session=work .*another server than the heartbeat", count=2)
+    assert new.job(runs)["state"] == "ready"
+    pulse.cluster = cluster
+    pulse.drop_all()
+    worker.wait_log("fenced .*another one")
+    assert new.wait_for_state(runs, "succeeded")["attempt"] == 1
+    (outcome,) = new.query("SELECT worker_id FROM athena.outcomes")
+    assert outcome["worker_id"] != row["id"], "who it was there before does nothing more"
+    assert away.value("SELECT count(*) FROM athena.leases WHERE job_id = %s", runs) == 1
+    new.query("DELETE FROM athena.workers WHERE id = %s", row["id"])
+    assert worker.terminate() == 0
+    assert_lawful(new)
+    for proxy in (work, pulse):
+        proxy.close()
+    new.drop()
+
+
+class Nowhere:
+    host, port = "/nonexistent", 1
+
+
+def test_numbers_that_are_given_out_again(server, cluster, away, workers, tmp_path):
+    """After a failover to a standby that lagged behind: results of the old jobs wait in the worker while
+    jobs of the same numbers wait in the new server. They have nothing to do with each other."""
+    work, pulse, ledger = Proxy(server), Proxy(server), Ledger(tmp_path / "ledger")
+    new = cluster.create_database(away.name)
+    run_program("athena", "migrate", url=new.url)
+    worker = workers.start(url=work.url(away), program=str(FAULT_BUILD / "athena-worker"), concurrency=4,
+                           env={"ATHENA_FAULT_LEDGER": str(ledger.directory), "ATHENA_DATABASE_DIRECT_URL": pulse.url(away)})
+    insert = "INSERT INTO athena.jobs (family, payload) SELECT 'noop', %s::jsonb FROM generate_series(1, %s) RETURNING id"
+    away.column(insert, '{"sleep_ms": 10}', 1000)
+    wait_until(lambda: away.value("SELECT count(*) FROM athena.outcomes") > 100)
+    for proxy in (work, pulse):
+        proxy.cluster = Nowhere
+        proxy.drop_all()
+    ended = set(away.column("SELECT job_id FROM athena.outcomes"))
+    wait_until(lambda: len(ledger.executions()) > len(ended) + 20, what="what was held runs on")
+    new.query("SELECT setval('athena.tickets', %s, false)", min({run.job for run in ledger.executions()} - ended))
+    new.column(insert, '{"fail": "permanent"}', 1000)
+    pulse.cluster = cluster
+    worker.wait_log(" registered ", count=2)
+    work.cluster = cluster
+    wait_until(lambda: new.value("SELECT count(*) FROM athena.outcomes") == 1000)
+    assert new.column("SELECT DISTINCT state::text FROM athena.outcomes") == ["dead"], "each was run, and failed"
+    assert worker.terminate() == 0
+    assert_lawful(new)
+    for proxy in (work, pulse):
+        proxy.close()
     new.drop()
 
 

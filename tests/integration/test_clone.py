@@ -629,7 +629,7 @@ def test_passwords_are_nowhere_to_be_seen(database, workers, locked_cluster, req
     for pid, argv in running.items():
         environment = open(f"/proc/{pid}/environ").read()
         assert "canary" not in "\0".join(argv) and "canary" not in environment
-        assert "PGPASSFILE=/proc/self/fd/" in environment
+        assert "PGPASSFILE=/proc/self/fd/" in environment and "ATHENA_" not in environment
         assert sorted(part.split("=")[0] for part in environment.split("\0") if part.startswith("PG")) == [
             "PGCONNECT_TIMEOUT", "PGPASSFILE"]
         assert f"application_name='athena:clone:{job}:{job}:" in "\0".join(argv)

@@ -54,6 +54,7 @@ static void make_environment(struct proc_env *env, int passfile)
 {
 	proc_env_init(env);
 	proc_env_drop(env, "PG");
+	proc_env_drop(env, "ATHENA_"); /* the password of the control plane, too */
 	proc_env_drop(env, "LC_");
 	proc_env_drop(env, "LANG");
 	proc_env_set(env, "LC_ALL", "C");

@@ -70,7 +70,8 @@ INSERT INTO athena.settings VALUES
 	('prune_keep_rows', '100000', 'a pair of leaves is emptied once no more rows than this have to be kept'),
 	('prune_keep_bytes', '67108864', 'and once their bodies take no more than this'),
 	('prune_look_rows', '50000', 'outcomes looked at in one step where a leaf cannot be emptied whole'),
-	('prune_batch_rows', '5000', 'expired jobs deleted in one such step');
+	('prune_batch_rows', '5000', 'expired jobs deleted in one such step'),
+	('chunk_jobs', '500', 'jobs of a chunked family that share a ticket at most; 1000 is all that is possible');
 
 CREATE TABLE athena.families (
 	name           text COLLATE "C" PRIMARY KEY
@@ -107,13 +108,15 @@ CREATE TABLE athena.families (
 	producers      name[],
 	payload_keys   jsonb
 		CONSTRAINT "payload_keys is an object" CHECK (jsonb_typeof(payload_keys) = 'object'),
+	chunked        boolean NOT NULL DEFAULT false,
 	wants_keys     boolean NOT NULL GENERATED ALWAYS AS
 		(payload_keys IS NOT NULL AND jsonb_path_exists(payload_keys, '$.* ? (@.required == true)')) STORED,
 	created_at     timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT "rate_count comes with rate_period, and rate_burst with both"
-		CHECK ((rate_count IS NULL) = (rate_period IS NULL) AND (rate_burst IS NULL OR rate_count IS NOT NULL))
+		CHECK ((rate_count IS NULL) = (rate_period IS NULL) AND (rate_burst IS NULL OR rate_count IS NOT NULL)),
+	CONSTRAINT "a chunked family has no limits" CHECK (NOT (chunked AND is_limited))
 );
-COMMENT ON TABLE athena.families IS 'Kinds of work. lease: how long a silent worker keeps a job; paused_at: nothing is claimed while set; max_running: at most so many at once in the whole cluster; max_running_per_key: at most so many of one concurrency_key; rate_count, rate_period, rate_burst: so many starts per period, and so many of them at once (null: rate_count); producers: roles that may enqueue (null: all); payload_keys: what a payload may hold (null: anything).';
+COMMENT ON TABLE athena.families IS 'Kinds of work. lease: how long a silent worker keeps a job; paused_at: nothing is claimed while set; max_running: at most so many at once in the whole cluster; max_running_per_key: at most so many of one concurrency_key; rate_count, rate_period, rate_burst: so many starts per period, and so many of them at once (null: rate_count); producers: roles that may enqueue (null: all); chunked: many jobs share a ticket (athena-worker does not claim such yet); payload_keys: what a payload may hold (null: anything).';
 
 -- One sequence numbers jobs and tickets: a fresh job's ticket is its id. CACHE stays 1, because
 -- the claim cursor's floor is proved from numbers being handed out in order.
@@ -159,7 +162,7 @@ CREATE TABLE athena.outcomes (
 	attempt     smallint NOT NULL,
 	family      text COLLATE "C" NOT NULL
 ) PARTITION BY RANGE (job_id);
-COMMENT ON TABLE athena.outcomes IS 'How a job ended, one row per finished job.';
+COMMENT ON TABLE athena.outcomes IS 'How jobs ended, one row per finished job, or per chunk that succeeded whole. The view athena.finished has a row per job.';
 
 -- What catches ids that outran the leaves. It stays nearly empty: attaching a leaf scans it.
 CREATE TABLE athena.jobs_default PARTITION OF athena.jobs DEFAULT;
@@ -182,9 +185,10 @@ CREATE TABLE athena.ready (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
 	autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 CREATE INDEX ready_line ON athena.ready (family, priority, ticket);
+CREATE INDEX ready_chunks ON athena.ready (family, priority, ticket) WHERE attempt < 0;
 CREATE INDEX ready_renumbered ON athena.ready (job_id) WHERE ticket <> job_id;
 CREATE INDEX ready_keyed ON athena.ready (family, concurrency_key, priority, ticket) WHERE concurrency_key IS NOT NULL;
-COMMENT ON TABLE athena.ready IS 'Tickets that may be claimed now, in the order (family, priority, ticket). attempt: how often it was run before.';
+COMMENT ON TABLE athena.ready IS 'Tickets that may be claimed now, in the order (family, priority, ticket). attempt: how often it was run before; below 0, the ticket stands for that many jobs (chunks).';
 
 CREATE TABLE athena.scheduled (
 	job_id   bigint PRIMARY KEY,
@@ -231,6 +235,34 @@ CREATE TABLE athena.waiting (
 );
 CREATE INDEX waiting_late ON athena.waiting (expires_at);
 COMMENT ON TABLE athena.waiting IS 'Jobs parked until somebody outside answers (athena.waits), or expires_at.';
+
+-- Which jobs a ticket of a chunked family stands for; one that is not here stands for its one job.
+-- The ticket moves through ready, leases and outcomes as any other does; job_id there is the first
+-- of the jobs, and in ready attempt is minus their number, which keeps claims that know nothing of
+-- chunks away. What does not hold for all of them alike (one has failed, or their worker is dead)
+-- ends the chunk first, so that the rest of the machinery has ordinary jobs before it: lease_split,
+-- leave_chunk, claim_apart. All are from one block of a thousand ids, by which the chunk of a job is
+-- found (block_of).
+CREATE TABLE athena.chunks (
+	ticket   bigint PRIMARY KEY,
+	block    bigint NOT NULL,
+	size     integer NOT NULL,
+	priority smallint NOT NULL,
+	family   text COLLATE "C" NOT NULL,
+	jobs     int8multirange NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX chunks_block ON athena.chunks (block);
+COMMENT ON TABLE athena.chunks IS 'Tickets that stand for many jobs, until these are pruned: jobs are their ids, size is how many, block the thousand that they are from.';
+
+CREATE FUNCTION athena.block_of(job_id bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN job_id / 1000;
+
+CREATE FUNCTION athena.ids_of(jobs int8multirange) RETURNS SETOF bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 500
+BEGIN ATOMIC
+	SELECT generate_series(lower(r.ids), upper(r.ids) - 1) FROM unnest(jobs) AS r (ids);
+END;
 
 CREATE TABLE athena.uniques (
 	family text COLLATE "C" NOT NULL,
@@ -329,10 +361,11 @@ CREATE TABLE athena.limits (
 COMMENT ON TABLE athena.limits IS 'Where the limits of families stand. full_at: when all starts that the rate allows at once are there again; key_after: where the next look at concurrency keys begins; line_after: priority and ticket after which the search for jobs without a key goes on.';
 
 CREATE TABLE athena.cancel_requests (
-	ticket       bigint PRIMARY KEY,
+	ticket       bigint NOT NULL,
 	job_id       bigint NOT NULL,
 	requested_at timestamptz NOT NULL DEFAULT now(),
-	requested_by name NOT NULL DEFAULT session_user
+	requested_by name NOT NULL DEFAULT session_user,
+	PRIMARY KEY (ticket, job_id)
 );
 
 CREATE TABLE athena.progress (

@@ -130,6 +130,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	bad     record;
 	delayed boolean;
+	chunked text[] := ARRAY(SELECT f.name FROM athena.families AS f WHERE f.chunked);
+	most    bigint;
 BEGIN
 	-- payload_problem costs 15 us a row: only what is not plainly right gets there. Plainly right is
 	-- a payload of known keys, of their types, without a further rule, and with all that are required.
@@ -153,7 +155,26 @@ BEGIN
 	delayed := EXISTS (SELECT FROM new_jobs AS n WHERE n.run_at > now());
 	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
 	SELECT n.id, n.id, n.family, n.priority, 0, n.unique_key IS NOT NULL, n.timeout, n.concurrency_key
-	  FROM new_jobs AS n WHERE n.run_at <= now();
+	  FROM new_jobs AS n WHERE n.run_at <= now()
+	   AND NOT (n.family = ANY (chunked) AND n.unique_key IS NULL AND n.timeout IS NULL AND n.concurrency_key IS NULL);
+	IF chunked <> '{}' THEN
+		-- The others share tickets, in the order of their ids. A group of one is an ordinary job.
+		most := athena.setting('chunk_jobs');
+		WITH grouped AS (
+			SELECT g.*, CASE WHEN g.size = 1 THEN g.job_id ELSE nextval('athena.tickets') END AS ticket
+			  FROM (SELECT n.family, n.priority, athena.block_of(n.id) AS block, min(n.id) AS job_id,
+				       count(*)::integer AS size, range_agg(int8range(n.id, n.id + 1)) AS jobs
+				  FROM new_jobs AS n
+				 WHERE n.run_at <= now() AND n.family = ANY (chunked)
+				   AND n.unique_key IS NULL AND n.timeout IS NULL AND n.concurrency_key IS NULL
+				 GROUP BY n.family, n.priority, athena.block_of(n.id), n.id % 1000 / most
+				 ORDER BY job_id) AS g),
+		listed AS (
+			INSERT INTO athena.chunks (ticket, block, size, priority, family, jobs)
+			SELECT g.ticket, g.block, g.size, g.priority, g.family, g.jobs FROM grouped AS g WHERE g.size > 1)
+		INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key)
+		SELECT g.ticket, g.job_id, g.family, g.priority, CASE WHEN g.size > 1 THEN -g.size ELSE 0 END, false FROM grouped AS g;
+	END IF;
 	IF delayed THEN
 		INSERT INTO athena.scheduled (job_id, run_at, family, priority, attempt, has_key, timeout, concurrency_key)
 		SELECT n.id, n.run_at, n.family, n.priority, 0, n.unique_key IS NOT NULL, n.timeout, n.concurrency_key
@@ -239,8 +260,8 @@ CREATE TRIGGER wake AFTER INSERT ON athena.ready
 	REFERENCING NEW TABLE AS new_ready
 	FOR EACH STATEMENT EXECUTE FUNCTION athena.ready_wake();
 
--- A raised limit or a lifted pause puts work in front of sleepers too. Workers claim limited families
--- in another way than others, and so are told when that changes. A changed rate begins anew.
+-- A raised limit or a lifted pause puts work in front of sleepers too. Workers claim limited and chunked
+-- families in other ways than others, and so are told when that changes. A changed rate begins anew.
 CREATE FUNCTION athena.families_wake() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -249,14 +270,14 @@ BEGIN
 	   AND (OLD.rate_count, OLD.rate_period, OLD.rate_burst) IS DISTINCT FROM (NEW.rate_count, NEW.rate_period, NEW.rate_burst);
 	PERFORM athena.wake(ARRAY[NEW.name]);
 	PERFORM pg_notify('athena', 'limits ' || NEW.name)
-	  WHERE (OLD.is_limited, OLD.max_running_per_key IS NULL) <> (NEW.is_limited, NEW.max_running_per_key IS NULL)
+	  WHERE (OLD.is_limited, OLD.chunked, OLD.max_running_per_key IS NULL) <> (NEW.is_limited, NEW.chunked, NEW.max_running_per_key IS NULL)
 	    AND coalesce(current_setting('athena.notify', true), 'on') <> 'off';
 	RETURN NULL;
 END
 $$;
-CREATE TRIGGER wake AFTER UPDATE OF max_running, max_running_per_key, rate_count, rate_period, rate_burst, paused_at ON athena.families
-	FOR EACH ROW WHEN ((OLD.max_running, OLD.max_running_per_key, OLD.rate_count, OLD.rate_period, OLD.rate_burst)
-			IS DISTINCT FROM (NEW.max_running, NEW.max_running_per_key, NEW.rate_count, NEW.rate_period, NEW.rate_burst)
+CREATE TRIGGER wake AFTER UPDATE OF max_running, max_running_per_key, rate_count, rate_period, rate_burst, chunked, paused_at ON athena.families
+	FOR EACH ROW WHEN ((OLD.max_running, OLD.max_running_per_key, OLD.rate_count, OLD.rate_period, OLD.rate_burst, OLD.chunked)
+			IS DISTINCT FROM (NEW.max_running, NEW.max_running_per_key, NEW.rate_count, NEW.rate_period, NEW.rate_burst, NEW.chunked)
 		OR OLD.paused_at IS NOT NULL AND NEW.paused_at IS NULL)
 	EXECUTE FUNCTION athena.families_wake();
 
@@ -268,6 +289,7 @@ BEGIN
 END
 $$;
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON athena.jobs EXECUTE FUNCTION athena.refuse_truncate();
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON athena.chunks EXECUTE FUNCTION athena.refuse_truncate();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON athena.ready EXECUTE FUNCTION athena.refuse_truncate();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON athena.scheduled EXECUTE FUNCTION athena.refuse_truncate();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON athena.leases EXECUTE FUNCTION athena.refuse_truncate();

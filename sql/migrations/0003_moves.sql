@@ -55,26 +55,54 @@ BEGIN
 END
 $$;
 
--- The three ways a lease ends other than by success. Each expects the row locked by the caller.
+-- Ends the chunk that a lease stands for: its jobs, each as a lease of its own, for what follows to
+-- move on one by one. They keep the ticket, which was the attempt of each of them; as there can be no
+-- two leases of one ticket, every one of them has to be moved in this transaction. A lease of one job
+-- is answered as it is. Expects the row locked by the caller.
+CREATE FUNCTION athena.lease_split(l athena.leases) RETURNS SETOF athena.leases
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	members int8multirange;
+BEGIN
+	DELETE FROM athena.chunks AS c WHERE c.ticket = l.ticket RETURNING c.jobs INTO members;
+	IF NOT FOUND THEN
+		RETURN NEXT l;
+		RETURN;
+	END IF;
+	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket;
+	FOR l.job_id IN SELECT athena.ids_of(members) LOOP
+		RETURN NEXT l;
+	END LOOP;
+END
+$$;
+
+-- The three ways a lease ends other than by success. Each expects the row locked by the caller, and
+-- is for one job; but a chunk may go back to ready whole. How many jobs that was.
 
 CREATE FUNCTION athena.lease_finish(l athena.leases, state athena.job_state) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket;
-	DELETE FROM athena.cancel_requests AS c WHERE c.ticket = l.ticket;
+	DELETE FROM athena.cancel_requests AS c WHERE c.ticket = l.ticket AND c.job_id = l.job_id;
 	PERFORM athena.make_outcome(l.job_id, l.ticket, l.family, state, l.attempt, l.has_key, 'running', l.worker_id, l.claimed_at);
 	PERFORM athena.place_freed(l.family);
 END
 $$;
 
-CREATE FUNCTION athena.lease_to_ready(l athena.leases, attempt integer) RETURNS void
+CREATE FUNCTION athena.lease_to_ready(l athena.leases, attempt integer) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	number bigint;
+	chunk  integer;
 BEGIN
 	DELETE FROM athena.leases AS x WHERE x.ticket = l.ticket; -- first, so that the xid precedes the number
+	number := nextval('athena.tickets');
+	UPDATE athena.chunks AS c SET ticket = number WHERE c.ticket = l.ticket RETURNING c.size INTO chunk;
 	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
-	VALUES (nextval('athena.tickets'), l.job_id, l.family, l.priority, lease_to_ready.attempt, l.has_key, l.timeout, l.concurrency_key);
-	PERFORM athena.tally(l.family, 'running', -1);
-	PERFORM athena.tally(l.family, 'ready', 1);
+	VALUES (number, l.job_id, l.family, l.priority, coalesce(-chunk, lease_to_ready.attempt), l.has_key, l.timeout, l.concurrency_key);
+	PERFORM athena.tally(l.family, 'running', -coalesce(chunk, 1));
+	PERFORM athena.tally(l.family, 'ready', coalesce(chunk, 1));
+	RETURN coalesce(chunk, 1);
 END
 $$;
 
@@ -90,22 +118,33 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION athena.cancel_wanted(ticket bigint) RETURNS boolean
+CREATE FUNCTION athena.cancel_wanted(ticket bigint, job_id bigint) RETURNS boolean
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM athena.cancel_requests AS c WHERE c.ticket = cancel_wanted.ticket);
+	SELECT EXISTS (SELECT FROM athena.cancel_requests AS c WHERE c.ticket = cancel_wanted.ticket AND c.job_id = cancel_wanted.job_id);
 END;
 
--- Unrun, and so not counted; but whoever has asked for a cancel gets it.
-CREATE FUNCTION athena.lease_return(l athena.leases) RETURNS athena.job_state
+-- Unrun, and so not counted; but whoever has asked for a cancel gets it. A chunk goes back whole, unless
+-- somebody has. How many jobs that was, and what became of the last of them.
+CREATE FUNCTION athena.lease_return(l athena.leases, OUT state athena.job_state, OUT jobs integer)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF athena.cancel_wanted(l.ticket) THEN
-		PERFORM athena.lease_finish(l, 'cancelled');
-		RETURN 'cancelled';
+	state := 'ready';
+	IF NOT EXISTS (SELECT FROM athena.cancel_requests AS c WHERE c.ticket = l.ticket) THEN
+		jobs := athena.lease_to_ready(l, l.attempt - 1);
+		RETURN;
 	END IF;
-	PERFORM athena.lease_to_ready(l, l.attempt - 1);
-	RETURN 'ready';
+	jobs := 0;
+	FOR l IN SELECT * FROM athena.lease_split(l) LOOP
+		jobs := jobs + 1;
+		IF athena.cancel_wanted(l.ticket, l.job_id) THEN
+			state := 'cancelled';
+			PERFORM athena.lease_finish(l, state);
+		ELSE
+			state := 'ready';
+			PERFORM athena.lease_to_ready(l, l.attempt - 1);
+		END IF;
+	END LOOP;
 END
 $$;
 
@@ -129,7 +168,7 @@ DECLARE
 BEGIN
 	SELECT coalesce(j.max_attempts, f.max_attempts, 1) INTO allowed
 	  FROM athena.jobs AS j LEFT JOIN athena.families AS f ON f.name = j.family WHERE j.id = l.job_id;
-	IF athena.cancel_wanted(l.ticket) THEN
+	IF athena.cancel_wanted(l.ticket, l.job_id) THEN
 		state := 'cancelled';
 	ELSIF allowed IS NULL OR kind = 'permanent' OR l.attempt >= allowed THEN
 		state := 'dead';
@@ -153,8 +192,67 @@ BEGIN
 END
 $$;
 
--- Claims up to `most` jobs of one family. Programs written in C send claim.sql and claim_limited.sql
--- instead; a test holds both to the same answers.
+-- Takes jobs out of a chunk whose ticket the caller has just taken out of ready; the others go back
+-- there under the number that they had, and so keep their turn. A floor cannot have passed that number
+-- meanwhile: every snapshot sees the ticket that was there, or this one.
+CREATE FUNCTION athena.leave_chunk(t athena.ready, leaving bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	rest athena.chunks;
+BEGIN
+	UPDATE athena.chunks AS c
+	   SET size = c.size - cardinality(leaving),
+	       jobs = c.jobs - (SELECT range_agg(int8range(job, job + 1)) FROM unnest(leaving) AS job)
+	 WHERE c.ticket = t.ticket RETURNING c.* INTO rest;
+	IF rest.size = 0 THEN
+		DELETE FROM athena.chunks AS c WHERE c.ticket = t.ticket;
+	ELSE
+		INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key)
+		VALUES (t.ticket, lower(rest.jobs), t.family, t.priority, -rest.size, false);
+	END IF;
+END
+$$;
+
+-- Leases jobs of a chunked family one by one, in the order of the line, for workers that know of
+-- nothing else; answers their tickets. The jobs of a chunk get numbers of their own.
+CREATE FUNCTION athena.claim_apart(worker_id uuid, fam athena.families, most integer) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	r       athena.ready;
+	jobs    bigint[];
+	number  bigint;
+	tickets bigint[] := '{}';
+BEGIN
+	FOR r IN SELECT q.* FROM generate_series(0, 9) AS lane (priority),
+			LATERAL (SELECT * FROM athena.ready AS x WHERE x.family = fam.name AND x.priority = lane.priority
+				  ORDER BY x.ticket FOR UPDATE SKIP LOCKED LIMIT most) AS q
+		  WHERE fam.paused_at IS NULL LIMIT most LOOP
+		EXIT WHEN cardinality(tickets) >= most;
+		DELETE FROM athena.ready AS x WHERE x.family = r.family AND x.priority = r.priority AND x.ticket = r.ticket;
+		jobs := ARRAY[r.job_id];
+		IF r.attempt < 0 THEN
+			jobs := ARRAY(SELECT athena.ids_of(c.jobs) FROM athena.chunks AS c WHERE c.ticket = r.ticket
+				       LIMIT most - cardinality(tickets));
+			PERFORM athena.leave_chunk(r, jobs);
+		END IF;
+		FOREACH r.job_id IN ARRAY jobs LOOP
+			number := CASE WHEN r.attempt < 0 THEN nextval('athena.tickets') ELSE r.ticket END;
+			INSERT INTO athena.leases (ticket, job_id, worker_id, deadline_at, family, priority, attempt, has_key, timeout, concurrency_key)
+			VALUES (number, r.job_id, claim_apart.worker_id, now() + coalesce(r.timeout, fam.timeout) + interval '30 s',
+				r.family, r.priority, greatest(r.attempt, 0) + 1, r.has_key, r.timeout, r.concurrency_key);
+			tickets := tickets || number;
+		END LOOP;
+	END LOOP;
+	IF tickets <> '{}' THEN
+		PERFORM athena.tally(fam.name, 'ready', -cardinality(tickets));
+		PERFORM athena.tally(fam.name, 'running', cardinality(tickets));
+	END IF;
+	RETURN tickets;
+END
+$$;
+
+-- Claims up to `most` jobs of one family, each with a lease of its own. Programs written in C send
+-- claim.sql, claim_limited.sql and claim_chunked.sql instead; a test holds them to the same answers.
 CREATE FUNCTION athena.claim(worker_id uuid, family text, most integer DEFAULT 1)
 RETURNS TABLE (job_id bigint, ticket bigint, attempt smallint, priority smallint, kind text, payload jsonb, deadline_at timestamptz, answers jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -163,6 +261,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 #variable_conflict use_column
 DECLARE
 	fam athena.families;
+	tickets bigint[];
 BEGIN
 	PERFORM athena.require_read_committed();
 	IF most IS NULL OR most NOT BETWEEN 0 AND 10000 THEN -- LIMIT NULL would be no limit at all
@@ -181,6 +280,13 @@ BEGIN
 			      ORDER BY c.priority, c.ticket;
 		RETURN;
 	END IF;
+	IF fam.chunked THEN
+		tickets := athena.claim_apart(claim.worker_id, fam, most);
+		RETURN QUERY SELECT l.job_id, l.ticket, l.attempt, l.priority, j.kind, j.payload, l.deadline_at, athena.answers(l.job_id)
+			       FROM athena.leases AS l LEFT JOIN athena.jobs AS j ON j.id = l.job_id
+			      WHERE l.ticket = ANY (tickets) ORDER BY l.priority, l.ticket;
+		RETURN;
+	END IF;
 	RETURN QUERY
 	WITH picked AS (
 		DELETE FROM athena.ready AS r
@@ -188,7 +294,7 @@ BEGIN
 			SELECT line.ctid
 			  FROM generate_series(0, 9) AS lane (priority),
 			       LATERAL (SELECT q.ctid FROM athena.ready AS q
-					 WHERE q.family = claim.family AND q.priority = lane.priority
+					 WHERE q.family = claim.family AND q.priority = lane.priority AND q.attempt >= 0
 					 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT most) AS line
 			 WHERE fam.paused_at IS NULL
 			 LIMIT most))
@@ -305,7 +411,7 @@ BEGIN
 		SELECT line.at
 		  FROM unnest(lanes, after) AS lane (priority, after),
 		       LATERAL (SELECT r.ctid AS at FROM athena.ready AS r
-				 WHERE r.family = pick_in_line.family AND r.priority = lane.priority AND r.ticket > lane.after
+				 WHERE r.family = pick_in_line.family AND r.priority = lane.priority AND r.ticket > lane.after AND r.attempt >= 0
 				   AND r.ctid <> ALL (but)
 				 ORDER BY r.ticket LIMIT most) AS line
 		 LIMIT most);
@@ -322,7 +428,7 @@ BEGIN ATOMIC
 	  FROM unnest(lanes, after) AS lane (priority, after),
 	       LATERAL (SELECT front.at, front.ticket FROM (
 				SELECT r.ctid AS at, r.ticket, r.concurrency_key FROM athena.ready AS r
-				 WHERE r.family = keyless.family AND r.priority = lane.priority AND r.ticket > lane.after
+				 WHERE r.family = keyless.family AND r.priority = lane.priority AND r.ticket > lane.after AND r.attempt >= 0
 				 ORDER BY r.ticket LIMIT 1000) AS front
 			 WHERE front.concurrency_key IS NULL AND front.at <> ALL (but) LIMIT most) AS free;
 END;
@@ -338,7 +444,7 @@ BEGIN
 	       coalesce(array_agg(w.at) FILTER (WHERE w.concurrency_key IS NULL AND w.at <> ALL (but)), '{}')
 	  INTO seen, stop, picks
 	  FROM (SELECT r.ctid AS at, r.priority, r.ticket, r.concurrency_key FROM athena.ready AS r
-		 WHERE r.family = search_keyless.family
+		 WHERE r.family = search_keyless.family AND r.attempt >= 0
 		   AND (r.priority, r.ticket) > (coalesce(start[1], -1), coalesce(start[2], 0))
 		 ORDER BY r.priority, r.ticket LIMIT 1000) AS w;
 	IF cardinality(picks) > most THEN
@@ -540,10 +646,38 @@ BEGIN
 END
 $$;
 
+-- Ends the attempt of one job in one of the ways of athena.settle. Expects the lease locked.
+CREATE FUNCTION athena.lease_settle(
+	l athena.leases, result text, error text, error_kind text, code text, details jsonb, retry_in interval,
+	OUT state athena.job_state, OUT run_at timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF result = 'succeeded' THEN
+		state := 'succeeded';
+		PERFORM athena.lease_finish(l, state);
+	ELSIF result = 'failed' THEN
+		SELECT f.state, f.run_at INTO lease_settle.state, lease_settle.run_at
+		  FROM athena.lease_fail(l, coalesce(error_kind, 'transient'), coalesce(error, 'no reason given'), code, details, retry_in) AS f;
+	ELSIF result = 'returned' THEN
+		SELECT r.state INTO lease_settle.state FROM athena.lease_return(l) AS r;
+	ELSIF result = 'cancelled' OR athena.cancel_wanted(l.ticket, l.job_id) THEN
+		state := 'cancelled';
+		PERFORM athena.lease_finish(l, state);
+	ELSIF result = 'snoozed' THEN
+		state := 'scheduled';
+		run_at := now() + coalesce(retry_in, '0');
+		PERFORM athena.lease_to_scheduled(l, l.attempt - 1, run_at);
+	ELSIF result = 'parked' THEN
+		SELECT p.state, p.run_at INTO lease_settle.state, lease_settle.run_at FROM athena.lease_park(l, retry_in) AS p;
+	END IF;
+END
+$$;
+
 -- Ends an attempt. result: succeeded, failed, cancelled, returned (unrun, not counted), snoozed (not
 -- counted, again after retry_in) or parked (goes on when its wait is answered, for retry_in at most).
 -- error_kind: transient, permanent, timeout, crashed.
 -- answer: settled; already (this very ticket was settled before: fine); lost (not yours any more).
+-- Of a chunk, job_id is the first job, and the result that of all.
 CREATE FUNCTION athena.settle(
 	worker_id uuid, job_id bigint, ticket bigint, result text, error text DEFAULT NULL,
 	error_kind text DEFAULT 'transient', code text DEFAULT NULL, details jsonb DEFAULT NULL,
@@ -563,27 +697,50 @@ BEGIN
 		RETURN;
 	END IF;
 	answer := 'settled';
-	IF result = 'succeeded' THEN
-		state := 'succeeded';
-		PERFORM athena.lease_finish(l, state);
-	ELSIF result = 'failed' THEN
-		SELECT f.state, f.run_at INTO settle.state, settle.run_at
-		  FROM athena.lease_fail(l, coalesce(error_kind, 'transient'), coalesce(error, 'no reason given'), code, details, retry_in) AS f;
-	ELSIF result = 'returned' THEN
-		state := athena.lease_return(l);
-	ELSIF result = 'cancelled' OR athena.cancel_wanted(l.ticket) THEN
-		state := 'cancelled';
-		PERFORM athena.lease_finish(l, state);
-	ELSIF result = 'snoozed' THEN
-		state := 'scheduled';
-		run_at := now() + coalesce(retry_in, '0');
-		PERFORM athena.lease_to_scheduled(l, l.attempt - 1, run_at);
-	ELSIF result = 'parked' THEN
-		SELECT p.state, p.run_at INTO settle.state, settle.run_at FROM athena.lease_park(l, retry_in) AS p;
+	IF result = 'returned' THEN
+		SELECT r.state INTO settle.state FROM athena.lease_return(l) AS r;
+		RETURN;
 	END IF;
+	FOR l IN SELECT * FROM athena.lease_split(l) LOOP
+		SELECT s.state, s.run_at INTO settle.state, settle.run_at
+		  FROM athena.lease_settle(l, result, error, error_kind, code, details, retry_in) AS s;
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION athena.settle IS 'Ends an attempt: result is succeeded, failed, cancelled, returned, snoozed or parked; answers settled, already or lost.';
+
+-- Ends the attempt of a chunk whose jobs did not all succeed. results: by job id, what settle takes
+-- (result, error, error_kind, code). A job that is not named was not run, and goes back; one whose
+-- body is gone can never be run. Answers a row per job, as settle does.
+CREATE FUNCTION athena.settle_chunk(worker_id uuid, ticket bigint, results jsonb)
+RETURNS TABLE (job_id bigint, answer text, state athena.job_state, run_at timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	l athena.leases;
+	r jsonb;
+BEGIN
+	PERFORM athena.require_read_committed();
+	PERFORM athena.check_result(given.value ->> 'result', given.value ->> 'error_kind', NULL) FROM jsonb_each(results) AS given;
+	SELECT * INTO l FROM athena.leases AS x WHERE x.ticket = settle_chunk.ticket AND x.worker_id = settle_chunk.worker_id FOR UPDATE;
+	IF NOT FOUND THEN
+		RETURN QUERY SELECT given.key::bigint, was.answer, was.state, NULL::timestamptz
+			       FROM jsonb_each(results) AS given,
+				    LATERAL athena.settle_recall(settle_chunk.worker_id, given.key::bigint, settle_chunk.ticket) AS was;
+		RETURN;
+	END IF;
+	answer := 'settled';
+	FOR l IN SELECT * FROM athena.lease_split(l) LOOP
+		job_id := l.job_id;
+		r := coalesce(results -> l.job_id::text,
+			CASE WHEN EXISTS (SELECT FROM athena.jobs AS j WHERE j.id = l.job_id) THEN '{"result": "returned"}'
+			     ELSE '{"result": "failed", "error_kind": "permanent", "code": "body_missing", "error": "body missing"}' END::jsonb);
+		SELECT s.state, s.run_at INTO settle_chunk.state, settle_chunk.run_at
+		  FROM athena.lease_settle(l, r ->> 'result', r ->> 'error', r ->> 'error_kind', r ->> 'code', NULL, NULL) AS s;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION athena.settle_chunk IS 'Ends an attempt of many jobs at once, when not all of them succeeded: results is an object of {"result", "error", "error_kind", "code"} by job id; jobs that are not named go back unrun.';
 
 -- What became of a ticket that is not leased any more: the truth after an unknown COMMIT. A failure
 -- that somebody else recorded comes first, since a lost last attempt ends the job, with this ticket.
@@ -606,6 +763,18 @@ BEGIN
 END
 $$;
 
+-- Where the ticket of a chunk is; of many jobs, so by index probes.
+CREATE FUNCTION athena.chunk_place(c athena.chunks) RETURNS SETOF athena.job_state
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+	SELECT o.state FROM athena.outcomes AS o WHERE o.job_id = lower((c).jobs) AND o.ticket = (c).ticket
+	UNION ALL
+	SELECT 'running' FROM athena.leases AS l WHERE l.ticket = (c).ticket
+	UNION ALL
+	SELECT 'ready' FROM athena.ready AS r
+	 WHERE r.family = (c).family AND r.priority = (c).priority AND r.ticket = (c).ticket;
+END;
+
 -- Where a job is, asked in one statement: one snapshot, so exactly one place.
 CREATE FUNCTION athena.place_of(job_id bigint, OUT place athena.job_state, OUT ticket bigint, OUT family text, OUT priority smallint)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -627,6 +796,9 @@ BEGIN ATOMIC
 		 WHERE j.id = place_of.job_id
 		UNION ALL
 		SELECT 'ready', r.ticket, r.family, r.priority FROM athena.ready AS r WHERE r.job_id = place_of.job_id AND r.ticket <> r.job_id
+		UNION ALL
+		SELECT p.place, c.ticket, c.family, c.priority FROM athena.chunks AS c, athena.chunk_place(c) AS p (place)
+		 WHERE c.block = athena.block_of(place_of.job_id) AND c.jobs @> place_of.job_id
 	) AS p LIMIT 1;
 END;
 COMMENT ON FUNCTION athena.place_of IS 'The state and ticket of one job, by index probes only; null for an unknown job.';
@@ -642,6 +814,13 @@ BEGIN
 		 WHERE r.family = seen_family AND r.priority = seen_priority AND r.ticket = seen_ticket
 		RETURNING r.ticket, r.job_id, r.family, r.priority, r.attempt, r.has_key, r.timeout
 		     INTO t.ticket, t.job_id, t.family, t.priority, t.attempt, t.has_key, t.timeout;
+		IF t.attempt < 0 THEN
+			PERFORM athena.leave_chunk((t.ticket, t.job_id, t.priority, t.attempt, t.has_key, t.family, NULL, NULL)::athena.ready,
+				ARRAY[take_idle.job_id]);
+			t.ticket := take_idle.job_id; -- the number stays with the others
+			t.job_id := take_idle.job_id;
+			t.attempt := 0;
+		END IF;
 	ELSIF place = 'scheduled' THEN
 		DELETE FROM athena.scheduled AS s WHERE s.job_id = take_idle.job_id
 		RETURNING s.job_id, s.job_id, s.family, s.priority, s.attempt, s.has_key, s.timeout
@@ -670,8 +849,8 @@ BEGIN
 		RETURN false;
 	END IF;
 	INSERT INTO athena.cancel_requests (ticket, job_id) VALUES (seen_ticket, request_cancel.job_id)
-	ON CONFLICT (ticket) DO NOTHING;
-	PERFORM pg_notify('athena', format('cancel %s %s', holder, seen_ticket))
+	ON CONFLICT DO NOTHING;
+	PERFORM pg_notify('athena', format('cancel %s %s %s', holder, seen_ticket, request_cancel.job_id))
 	  WHERE coalesce(current_setting('athena.notify', true), 'on') <> 'off';
 	RETURN true;
 END

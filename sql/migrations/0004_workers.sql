@@ -39,8 +39,7 @@ BEGIN
 	PERFORM setval('athena.tickets', (SELECT last_value FROM athena.tickets) + 1000000);
 	PERFORM setval('athena.event_numbers', (SELECT last_value FROM athena.event_numbers) + 1000000);
 	FOR l IN SELECT * FROM athena.leases FOR UPDATE LOOP
-		PERFORM athena.lease_return(l);
-		returned := returned + 1;
+		returned := returned + (SELECT r.jobs FROM athena.lease_return(l) AS r);
 	END LOOP;
 	DELETE FROM athena.workers;
 	DELETE FROM athena.sleepers;
@@ -88,8 +87,10 @@ BEGIN
 	RETURN QUERY SELECT 'alive', NULL::text, NULL::bigint, NULL::bigint;
 	RETURN QUERY SELECT 'lease', l.family, l.job_id, l.ticket FROM athena.leases AS l
 		      WHERE l.worker_id = heartbeat.worker_id AND l.claimed_at < now() - interval '10 s';
-	RETURN QUERY SELECT 'cancel', l.family, l.job_id, l.ticket FROM athena.leases AS l -- never a scan of leases
-		      WHERE l.ticket = ANY (ARRAY(SELECT c.ticket FROM athena.cancel_requests AS c))
+	RETURN QUERY SELECT 'cancel', l.family, c.job_id, l.ticket
+		       FROM athena.leases AS l, -- never a scan of leases
+			    LATERAL (SELECT q.job_id FROM athena.cancel_requests AS q WHERE q.ticket = l.ticket OFFSET 0) AS c
+		      WHERE l.ticket = ANY (ARRAY(SELECT q.ticket FROM athena.cancel_requests AS q))
 			AND l.worker_id = heartbeat.worker_id;
 	RETURN QUERY SELECT 'paused', f.name, NULL::bigint, NULL::bigint FROM athena.families AS f
 		      WHERE f.name = ANY (served) AND f.paused_at IS NOT NULL;
@@ -107,8 +108,7 @@ BEGIN
 	PERFORM athena.require_read_committed();
 	FOR l IN SELECT * FROM athena.leases AS x WHERE x.worker_id = unregister_worker.worker_id
 		  ORDER BY x.job_id FOR UPDATE LOOP
-		PERFORM athena.lease_return(l);
-		returned := returned + 1;
+		returned := returned + (SELECT r.jobs FROM athena.lease_return(l) AS r);
 	END LOOP;
 	DELETE FROM athena.sleepers AS s WHERE s.worker_id = unregister_worker.worker_id;
 	DELETE FROM athena.workers AS w WHERE w.id = unregister_worker.worker_id;
@@ -122,11 +122,13 @@ RETURNS boolean LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp 
 #variable_conflict use_column
 BEGIN
 	INSERT INTO athena.progress AS p (ticket, job_id, phase, done, total, unit)
-	SELECT l.ticket, l.job_id, set_progress.phase, set_progress.done, set_progress.total, set_progress.unit
+	SELECT l.ticket, set_progress.job_id, set_progress.phase, set_progress.done, set_progress.total, set_progress.unit
 	  FROM athena.leases AS l
-	 WHERE l.ticket = set_progress.ticket AND l.job_id = set_progress.job_id AND l.worker_id = set_progress.worker_id
-	ON CONFLICT (ticket) DO UPDATE SET at = now(), phase = excluded.phase,
-	       done = CASE WHEN p.unit = excluded.unit THEN greatest(p.done, excluded.done) ELSE excluded.done END, total = excluded.total, unit = excluded.unit;
+	 WHERE l.ticket = set_progress.ticket AND l.worker_id = set_progress.worker_id
+	   AND (l.job_id = set_progress.job_id
+		OR EXISTS (SELECT FROM athena.chunks AS c WHERE c.ticket = l.ticket AND c.jobs @> set_progress.job_id))
+	ON CONFLICT (ticket) DO UPDATE SET at = now(), job_id = excluded.job_id, phase = excluded.phase,
+	       done = CASE WHEN p.unit = excluded.unit AND p.job_id = excluded.job_id THEN greatest(p.done, excluded.done) ELSE excluded.done END, total = excluded.total, unit = excluded.unit;
 	RETURN FOUND;
 END
 $$;

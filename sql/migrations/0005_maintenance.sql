@@ -74,12 +74,44 @@ BEGIN
 END
 $$;
 
--- Takes an attempt from its worker, and keeps count of it.
-CREATE FUNCTION athena.lease_rescue(l athena.leases, kind text, reason text, why text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+-- Chunks of families that are not chunked any more end, and their jobs join the ends of their lines.
+CREATE FUNCTION athena.split_ready(most integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+	split bigint;
 BEGIN
-	PERFORM athena.lease_fail(l, kind, why, reason);
-	INSERT INTO athena.totals (family, what, delta) VALUES (l.family, reason, 1);
+	WITH gone AS (
+		DELETE FROM athena.ready AS r
+		 WHERE r.ctid = ANY (ARRAY(
+			SELECT d.ctid FROM athena.families AS f,
+			       LATERAL (SELECT x.ctid FROM athena.ready AS x WHERE x.family = f.name AND x.attempt < 0
+					 ORDER BY x.priority, x.ticket FOR UPDATE SKIP LOCKED LIMIT most) AS d
+			 WHERE NOT f.chunked LIMIT most))
+		RETURNING r.ticket),
+	ended AS (
+		DELETE FROM athena.chunks AS c WHERE c.ticket = ANY (ARRAY(SELECT g.ticket FROM gone AS g)) RETURNING c.*),
+	entered AS (
+		INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key)
+		SELECT nextval('athena.tickets'), e.job_id, e.family, e.priority, 0, false
+		  FROM (SELECT m.id AS job_id, c.family, c.priority FROM ended AS c, athena.ids_of(c.jobs) AS m (id)
+			 ORDER BY c.ticket, m.id) AS e)
+	SELECT sum(e.size) INTO split FROM ended AS e;
+	RETURN coalesce(split, 0);
+END
+$$;
+
+-- Takes an attempt from its worker, and keeps count of it: how many jobs that was.
+CREATE FUNCTION athena.lease_rescue(l athena.leases, kind text, reason text, why text) RETURNS integer
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	jobs integer := 0;
+BEGIN
+	FOR l IN SELECT * FROM athena.lease_split(l) LOOP
+		PERFORM athena.lease_fail(l, kind, why, reason);
+		jobs := jobs + 1;
+	END LOOP;
+	INSERT INTO athena.totals (family, what, delta) VALUES (l.family, reason, jobs);
+	RETURN jobs;
 END
 $$;
 
@@ -93,8 +125,8 @@ DECLARE
 BEGIN
 	FOR l IN SELECT * FROM athena.leases AS x WHERE x.deadline_at < now()
 		  ORDER BY x.job_id LIMIT most FOR UPDATE SKIP LOCKED LOOP
-		PERFORM athena.lease_rescue(l, 'overdue', 'overdue', format('worker %s was still at it 30 s after the timeout', l.worker_id));
-		failed := failed + 1;
+		failed := failed + athena.lease_rescue(l, 'overdue', 'overdue', format('worker %s was still at it 30 s after the timeout', l.worker_id));
+		EXIT WHEN failed >= most;
 	END LOOP;
 	RETURN failed;
 END
@@ -128,8 +160,8 @@ BEGIN
 		  WHERE x.worker_id = rescue.worker_id
 		    AND (is_dead OR watched_for >= coalesce(f.lease, '20 s') AND clock_timestamp() - seen_at >= coalesce(f.lease, '20 s'))
 		  ORDER BY x.job_id LIMIT most FOR UPDATE OF x SKIP LOCKED LOOP
-		PERFORM athena.lease_rescue(l, 'lost', CASE WHEN is_dead THEN 'dead' ELSE 'silent' END, why);
-		rescued := rescued + 1;
+		rescued := rescued + athena.lease_rescue(l, 'lost', CASE WHEN is_dead THEN 'dead' ELSE 'silent' END, why);
+		EXIT WHEN rescued >= most; -- a lease may be of many jobs
 	END LOOP;
 	DELETE FROM athena.sleepers AS s WHERE s.worker_id = rescue.worker_id;
 	IF is_dead AND NOT EXISTS (SELECT FROM athena.leases AS x WHERE x.worker_id = rescue.worker_id) THEN
@@ -152,8 +184,8 @@ BEGIN
 	FOR l IN SELECT * FROM athena.leases AS x
 		  WHERE NOT EXISTS (SELECT FROM athena.workers AS w WHERE w.id = x.worker_id)
 		  ORDER BY x.job_id LIMIT most FOR UPDATE SKIP LOCKED LOOP
-		PERFORM athena.lease_rescue(l, 'lost', 'unregistered', format('its worker %s is not registered', l.worker_id));
-		rescued := rescued + 1;
+		rescued := rescued + athena.lease_rescue(l, 'lost', 'unregistered', format('its worker %s is not registered', l.worker_id));
+		EXIT WHEN rescued >= most;
 	END LOOP;
 	RETURN rescued;
 END
@@ -275,13 +307,26 @@ BEGIN
 END
 $$;
 
+-- The jobs of chunks but the first of each, which is in the row of the ticket itself; with the outcome
+-- of the chunk, or nulls.
+CREATE FUNCTION athena.chunked_between(low bigint, high bigint, OUT job_id bigint, OUT outcome athena.outcomes)
+RETURNS SETOF record LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT m.id, o FROM athena.chunks AS c
+	  LEFT JOIN athena.outcomes AS o ON o.job_id = lower(c.jobs) AND o.ticket = c.ticket
+	 CROSS JOIN LATERAL athena.ids_of(c.jobs) AS m (id)
+	 WHERE c.block BETWEEN athena.block_of(low) AND athena.block_of(high - 1)
+	   AND m.id >= low AND m.id < high AND m.id <> lower(c.jobs);
+END;
+
 CREATE FUNCTION athena.unfinished_between(low bigint, high bigint) RETURNS SETOF bigint
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT r.job_id FROM athena.ready AS r WHERE r.job_id >= low AND r.job_id < high
 	UNION ALL SELECT s.job_id FROM athena.scheduled AS s WHERE s.job_id >= low AND s.job_id < high
 	UNION ALL SELECT l.job_id FROM athena.leases AS l WHERE l.job_id >= low AND l.job_id < high
-	UNION ALL SELECT w.job_id FROM athena.waiting AS w WHERE w.job_id >= low AND w.job_id < high;
+	UNION ALL SELECT w.job_id FROM athena.waiting AS w WHERE w.job_id >= low AND w.job_id < high
+	UNION ALL SELECT c.job_id FROM athena.chunked_between(low, high) AS c WHERE (c.outcome).ticket IS NULL;
 END;
 
 CREATE FUNCTION athena.is_expired(finished_at timestamptz, state athena.job_state, finished interval, dead interval)
@@ -298,6 +343,9 @@ BEGIN ATOMIC
 		(SELECT o.job_id FROM athena.outcomes AS o
 		  WHERE o.job_id >= low AND o.job_id < high AND NOT athena.is_expired(o.finished_at, o.state, finished, dead)
 		  ORDER BY o.job_id DESC LIMIT most + 1)
+		UNION ALL
+		(SELECT c.job_id FROM athena.chunked_between(low, high) AS c
+		  WHERE NOT athena.is_expired((c.outcome).finished_at, (c.outcome).state, finished, dead) LIMIT most + 1)
 		UNION ALL SELECT u.id FROM athena.unfinished_between(low, high) AS u (id)
 		LIMIT most + 1);
 END;
@@ -327,11 +375,27 @@ BEGIN
 END
 $$;
 
+-- Chunks that have succeeded, and lie on both sides of a leaf's end, become jobs of their own: each leaf
+-- is emptied by itself.
+CREATE FUNCTION athena.split_finished(at bigint) RETURNS void
+LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH split AS (
+		DELETE FROM athena.chunks AS c
+		 WHERE c.block = athena.block_of(at) AND lower(c.jobs) < at AND upper(c.jobs) > at
+		   AND EXISTS (SELECT FROM athena.outcomes AS o WHERE o.job_id = lower(c.jobs) AND o.ticket = c.ticket)
+		RETURNING c.*)
+	INSERT INTO athena.outcomes (job_id, ticket, started_at, finished_at, worker_id, state, attempt, family)
+	SELECT m.id, o.ticket, o.started_at, o.finished_at, o.worker_id, o.state, o.attempt, o.family
+	  FROM split AS s JOIN athena.outcomes AS o ON o.job_id = lower(s.jobs)
+	 CROSS JOIN LATERAL athena.ids_of(s.jobs) AS m (id) WHERE m.id <> o.job_id;
+END;
+
 -- Truncates a pair and puts what is kept back into the same leaves, past the triggers of the
 -- parents, and past the leaf's own for unique keys: a finished job that is kept must not take its
 -- key again, nor be dropped because another job holds it by now. Bodies never change, so they are
 -- copied before the lock that stops claims.
-CREATE FUNCTION athena.empty_pair(low bigint, keep bigint[]) RETURNS void
+CREATE FUNCTION athena.empty_pair(low bigint, high bigint, keep bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	EXECUTE format('CREATE UNLOGGED TABLE athena.kept_jobs (LIKE athena.jobs_%s)', low);
@@ -349,6 +413,9 @@ BEGIN
 	EXECUTE format('ALTER TABLE athena.jobs_%s ENABLE TRIGGER take_key', low);
 	EXECUTE format('INSERT INTO athena.outcomes_%s SELECT * FROM athena.kept_outcomes', low);
 	DROP TABLE athena.kept_jobs, athena.kept_outcomes;
+	DELETE FROM athena.chunks AS c
+	 WHERE c.block BETWEEN athena.block_of(low) AND athena.block_of(high - 1)
+	   AND NOT EXISTS (SELECT FROM athena.chunk_place(c));
 	PERFORM athena.refuse_beside_dump(); -- one that came meanwhile waits for us, with its snapshot
 END
 $$;
@@ -368,9 +435,16 @@ DECLARE
 	pruned bigint;
 BEGIN
 	EXECUTE format('LOCK TABLE athena.jobs_%s IN EXCLUSIVE MODE', low);
+	PERFORM athena.split_finished(low), athena.split_finished(high);
 	keep := athena.kept_between(low, high, finished, dead, most);
-	gone := ARRAY(SELECT (o.family, o.state, -count(*))::athena.tallies FROM athena.outcomes AS o
-		       WHERE o.job_id >= low AND o.job_id < high AND athena.is_expired(o.finished_at, o.state, finished, dead)
+	gone := ARRAY(SELECT (o.family, o.state, -sum(o.jobs))::athena.tallies
+			FROM (SELECT o.family, o.state, count(*) AS jobs FROM athena.outcomes AS o
+			       WHERE o.job_id >= low AND o.job_id < high AND athena.is_expired(o.finished_at, o.state, finished, dead)
+			       GROUP BY 1, 2
+			      UNION ALL
+			      SELECT (c.outcome).family, (c.outcome).state, count(*) FROM athena.chunked_between(low, high) AS c
+			       WHERE athena.is_expired((c.outcome).finished_at, (c.outcome).state, finished, dead)
+			       GROUP BY 1, 2) AS o
 		       GROUP BY o.family, o.state);
 	pruned := (SELECT coalesce(-sum(g.delta), 0) FROM unnest(gone) AS g);
 	EXECUTE format('SELECT count(*) FROM athena.jobs_%s', low) INTO bodies;
@@ -381,7 +455,7 @@ BEGIN
 			low, bodies, pruned, cardinality(keep) USING HINT = format('SELECT * FROM athena.conservation(%s, %s)', low, high - 1);
 		RAISE EXCEPTION USING ERRCODE = 'AT002';
 	END IF;
-	PERFORM athena.empty_pair(low, keep);
+	PERFORM athena.empty_pair(low, high, keep);
 	INSERT INTO athena.tallies (family, state, delta) SELECT g.family, g.state, g.delta FROM unnest(gone) AS g;
 	INSERT INTO athena.totals (family, what, delta) SELECT g.family, 'pruned', -sum(g.delta) FROM unnest(gone) AS g GROUP BY 1;
 	RETURN pruned;
@@ -434,7 +508,7 @@ $$;
 
 -- Where a leaf is still being filled, and in default, expired jobs go by small batches. Each step
 -- looks at so many outcomes from where the last one stopped, and begins anew at the end. A body
--- that somebody has locked (retry) is passed by, and its outcome with it. leaf is null where
+-- that somebody has locked (retry) is passed by, and its outcome with it; a chunk goes whole. leaf is null where
 -- numbers have outrun the leaves.
 CREATE FUNCTION athena.prune_rows(leaf text, finished interval, dead interval) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -444,31 +518,46 @@ DECLARE
 	start  bigint := (SELECT l.position FROM athena.lanes AS l WHERE l.lane = 'prune');
 	seen   bigint;
 	upto   bigint;
+	is_full boolean;
 	chosen bigint[];
 	pruned bigint;
 BEGIN
-	EXECUTE format('SELECT count(*), max(w.job_id), (array_agg(w.job_id ORDER BY w.job_id)
-			       FILTER (WHERE athena.is_expired(w.finished_at, w.state, $3, $4)))[:$5]
-			  FROM (SELECT o.* FROM (%s) AS o WHERE o.job_id > $1 ORDER BY o.job_id LIMIT $2) AS w',
-		concat('SELECT job_id, finished_at, state FROM athena.outcomes_default',
-			' UNION ALL SELECT job_id, finished_at, state FROM athena.' || leaf))
-	   INTO seen, upto, chosen USING start, look, finished, dead, batch;
-	WITH bodies AS (
-		SELECT j.id FROM athena.jobs AS j WHERE j.id = ANY (chosen) FOR UPDATE SKIP LOCKED),
+	EXECUTE format('SELECT count(*), max(w.job_id), coalesce(max(w.jobs), 0) >= $5,
+			       coalesce(array_agg(w.job_id ORDER BY w.job_id) FILTER (WHERE w.is_expired AND w.jobs - w.size < $5), ''{}'')
+			  FROM (SELECT e.*, sum(e.size) FILTER (WHERE e.is_expired) OVER (ORDER BY e.job_id) AS jobs
+				  FROM (SELECT o.job_id, coalesce(c.size, 1) AS size, athena.is_expired(o.finished_at, o.state, $3, $4) AS is_expired
+					  FROM (%s) AS o LEFT JOIN athena.chunks AS c ON c.ticket = o.ticket
+					 WHERE o.job_id > $1 ORDER BY o.job_id LIMIT $2) AS e) AS w',
+		concat('SELECT job_id, ticket, finished_at, state FROM athena.outcomes_default',
+			' UNION ALL SELECT job_id, ticket, finished_at, state FROM athena.' || leaf))
+	   INTO seen, upto, is_full, chosen USING start, look, finished, dead, batch;
+	WITH wanted AS (
+		SELECT o.job_id AS first, coalesce(m.id, o.job_id) AS id
+		  FROM athena.outcomes AS o LEFT JOIN athena.chunks AS c ON c.ticket = o.ticket AND lower(c.jobs) = o.job_id
+		  LEFT JOIN LATERAL athena.ids_of(c.jobs) AS m (id) ON true
+		 WHERE o.job_id = ANY (chosen)),
+	bodies AS (
+		SELECT j.id FROM athena.jobs AS j WHERE j.id = ANY (ARRAY(SELECT w.id FROM wanted AS w)) FOR UPDATE SKIP LOCKED),
+	whole AS (
+		SELECT w.first, count(*) AS size FROM wanted AS w LEFT JOIN bodies AS b ON b.id = w.id
+		 GROUP BY w.first HAVING count(*) = count(b.id)),
 	gone AS (
-		DELETE FROM athena.outcomes AS o WHERE o.job_id = ANY (ARRAY(SELECT b.id FROM bodies AS b))
+		DELETE FROM athena.outcomes AS o WHERE o.job_id = ANY (ARRAY(SELECT w.first FROM whole AS w))
 		   AND athena.is_expired(o.finished_at, o.state, finished, dead)
-		RETURNING o.job_id, o.family, o.state),
+		RETURNING o.job_id, o.ticket, o.family, o.state),
 	removed AS (
-		DELETE FROM athena.jobs AS j WHERE j.id = ANY (ARRAY(SELECT g.job_id FROM gone AS g))),
+		DELETE FROM athena.jobs AS j WHERE j.id = ANY (ARRAY(SELECT w.id FROM wanted AS w JOIN gone AS g ON g.job_id = w.first))),
+	unlisted AS (
+		DELETE FROM athena.chunks AS c USING gone AS g WHERE c.ticket = g.ticket AND lower(c.jobs) = g.job_id),
+	counts AS (
+		SELECT g.family, g.state, sum(w.size) AS jobs FROM gone AS g JOIN whole AS w ON w.first = g.job_id GROUP BY 1, 2),
 	counted AS (
-		INSERT INTO athena.tallies (family, state, delta)
-		SELECT g.family, g.state, -count(*) FROM gone AS g GROUP BY 1, 2),
+		INSERT INTO athena.tallies (family, state, delta) SELECT n.family, n.state, -n.jobs FROM counts AS n),
 	totalled AS (
-		INSERT INTO athena.totals (family, what, delta) SELECT g.family, 'pruned', count(*) FROM gone AS g GROUP BY 1)
-	SELECT count(*) INTO pruned FROM gone;
+		INSERT INTO athena.totals (family, what, delta) SELECT n.family, 'pruned', sum(n.jobs) FROM counts AS n GROUP BY 1)
+	SELECT coalesce(sum(n.jobs), 0) INTO pruned FROM counts AS n;
 	UPDATE athena.lanes AS l
-	   SET position = CASE WHEN cardinality(chosen) = batch THEN chosen[batch] WHEN seen = look THEN upto ELSE 0 END
+	   SET position = CASE WHEN is_full THEN chosen[cardinality(chosen)] WHEN seen = look THEN upto ELSE 0 END
 	 WHERE l.lane = 'prune';
 	RETURN pruned;
 END
@@ -588,7 +677,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	did := CASE lane
-		WHEN 'promote' THEN athena.lane_promote(most)
+		WHEN 'promote' THEN athena.lane_promote(most) + athena.split_ready(most / 50)
 		WHEN 'rescue' THEN athena.lane_rescue(most)
 		WHEN 'deadlines' THEN athena.lane_deadlines(most)
 		WHEN 'waits' THEN athena.lane_waits(most)

@@ -68,13 +68,13 @@ BEGIN ATOMIC
 END;
 
 -- A job that is nowhere else is ready, by the conservation law; asking for one job costs index
--- probes only.
+-- probes only. One that shares a ticket is found by its chunk.
 CREATE VIEW athena.job_status AS
 SELECT j.id AS job_id, j.family, j.kind,
        coalesce(o.state, CASE WHEN l.ticket IS NOT NULL THEN 'running' WHEN s.job_id IS NOT NULL THEN 'scheduled'
 			      WHEN w.job_id IS NOT NULL THEN 'waiting' ELSE 'ready' END::athena.job_state) AS state,
        j.priority,
-       coalesce(o.attempt, l.attempt, s.attempt, w.attempt, r.attempt, 0::smallint) AS attempt,
+       coalesce(o.attempt, l.attempt, s.attempt, w.attempt, greatest(r.attempt, 0::smallint)) AS attempt,
        coalesce(j.max_attempts, f.max_attempts) AS max_attempts,
        coalesce(s.run_at, w.expires_at, j.run_at) AS run_at,
        j.created_at,
@@ -91,24 +91,34 @@ SELECT j.id AS job_id, j.family, j.kind,
        coalesce(j.timeout, f.timeout) AS timeout,
        coalesce(o.ticket, l.ticket) AS ticket,
        coalesce(o.worker_id, l.worker_id) AS worker_id,
-       (SELECT c.requested_at FROM athena.cancel_requests AS c WHERE c.ticket = l.ticket) AS cancel_requested_at
+       (SELECT q.requested_at FROM athena.cancel_requests AS q WHERE q.ticket = l.ticket AND q.job_id = j.id) AS cancel_requested_at
   FROM athena.jobs AS j
   LEFT JOIN athena.families AS f ON f.name = j.family
-  LEFT JOIN athena.outcomes AS o ON o.job_id = j.id
+  LEFT JOIN athena.chunks AS c ON c.block = athena.block_of(j.id) AND c.jobs @> j.id
+  LEFT JOIN athena.outcomes AS o ON o.job_id = coalesce(lower(c.jobs), j.id)
   LEFT JOIN athena.scheduled AS s ON s.job_id = j.id
   LEFT JOIN athena.waiting AS w ON w.job_id = j.id
   LEFT JOIN LATERAL (
-	SELECT x.ticket, x.attempt, x.claimed_at, x.worker_id FROM athena.leases AS x WHERE x.ticket = j.id
+	SELECT x.ticket, x.attempt, x.claimed_at, x.worker_id FROM athena.leases AS x WHERE x.ticket = coalesce(c.ticket, j.id)
 	UNION ALL
-	SELECT x.ticket, x.attempt, x.claimed_at, x.worker_id FROM athena.leases AS x WHERE x.job_id = j.id AND x.ticket <> x.job_id) AS l ON true
+	SELECT x.ticket, x.attempt, x.claimed_at, x.worker_id FROM athena.leases AS x
+	 WHERE c.ticket IS NULL AND x.job_id = j.id AND x.ticket <> x.job_id) AS l ON true
   LEFT JOIN LATERAL (
 	SELECT x.attempt FROM athena.ready AS x WHERE x.family = j.family AND x.priority = j.priority AND x.ticket = j.id
 	UNION ALL
 	SELECT x.attempt FROM athena.ready AS x WHERE x.job_id = j.id AND x.ticket <> x.job_id) AS r ON true;
 COMMENT ON VIEW athena.job_status IS 'Every job that has not been pruned: where it is, how often it was tried, what went wrong. Secrets in payload and error are masked.';
 
+CREATE VIEW athena.finished AS
+SELECT coalesce(m.id, o.job_id) AS job_id, o.ticket, o.started_at, o.finished_at, o.worker_id, o.state, o.attempt, o.family
+  FROM athena.outcomes AS o
+  LEFT JOIN athena.chunks AS c ON c.ticket = o.ticket AND lower(c.jobs) = o.job_id
+  LEFT JOIN LATERAL athena.ids_of(c.jobs) AS m (id) ON true;
+COMMENT ON VIEW athena.finished IS 'How each finished job ended: athena.outcomes, but with a row for every job of a chunk.';
+
 -- Ids of jobs in one state, or in any, newest first. The view above would have to look at every
--- job to find the few that are running; here each state reads its own thin table.
+-- job to find the few that are running; here each state reads its own thin table. Of chunks, those of
+-- the last blocks, until there are enough: their jobs are younger than those of any other block.
 CREATE FUNCTION athena.jobs_in(state athena.job_state, family text, before bigint, most integer)
 RETURNS SETOF bigint LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
 SET search_path = pg_catalog, pg_temp AS $$
@@ -120,12 +130,21 @@ BEGIN
 		RETURN QUERY SELECT j.id FROM athena.jobs AS j
 			      WHERE j.id < before AND (jobs_in.family IS NULL OR j.family = jobs_in.family)
 			      ORDER BY j.id DESC LIMIT most;
-	ELSE
-		RETURN QUERY EXECUTE format('SELECT p.job_id FROM athena.%I AS p WHERE p.job_id < $1%s%s ORDER BY p.job_id DESC LIMIT $2',
-			place, CASE WHEN place = 'outcomes' THEN ' AND p.state = $3' END,
-			CASE WHEN jobs_in.family IS NOT NULL THEN ' AND p.family = $4' END)
-			USING before, most, state, jobs_in.family;
+		RETURN;
 	END IF;
+	RETURN QUERY EXECUTE format('(SELECT p.job_id FROM athena.%I AS p WHERE p.job_id < $1%s%s ORDER BY p.job_id DESC LIMIT $2)
+		UNION ALL
+		(SELECT m.id
+		   FROM (SELECT c.* FROM athena.chunks AS c
+			  WHERE $3 IN (''ready'', ''running'', ''succeeded'') AND c.block <= athena.block_of($1)
+			    AND ($4 IS NULL OR c.family = $4) AND EXISTS (SELECT FROM athena.chunk_place(c) AS p WHERE p = $3)
+			    AND c.jobs && int8multirange(int8range(lower(c.jobs) + 1, greatest(lower(c.jobs) + 1, $1)))
+			  ORDER BY c.block DESC FETCH FIRST $2 ROWS WITH TIES) AS c, athena.ids_of(c.jobs) AS m (id)
+		  WHERE m.id < $1 AND m.id <> lower(c.jobs) ORDER BY m.id DESC LIMIT $2)
+		 ORDER BY 1 DESC LIMIT $2',
+		place, CASE WHEN place = 'outcomes' THEN ' AND p.state = $3' END,
+		CASE WHEN jobs_in.family IS NOT NULL THEN ' AND p.family = $4' END)
+		USING before, most, state, family;
 END
 $$;
 COMMENT ON FUNCTION athena.jobs_in IS 'Ids of up to `most` jobs before an id, newest first, in a state and of a family unless these are null.';
@@ -138,7 +157,8 @@ SELECT w.id, w.kind, w.host, w.pid, w.version, w.families, w.started_at, w.heart
        coalesce(l.running, 0) AS running,
        EXISTS (SELECT FROM athena.sleepers AS s WHERE s.worker_id = w.id) AS asleep
   FROM athena.workers AS w
-  LEFT JOIN (SELECT x.worker_id, count(*) AS running FROM athena.leases AS x GROUP BY x.worker_id) AS l ON l.worker_id = w.id;
+  LEFT JOIN (SELECT x.worker_id, sum(coalesce(c.size, 1)) AS running
+	       FROM athena.leases AS x LEFT JOIN athena.chunks AS c ON c.ticket = x.ticket GROUP BY x.worker_id) AS l ON l.worker_id = w.id;
 COMMENT ON VIEW athena.worker_status IS 'Registered processes: alive, silent (no heartbeat for 15 s) or stopping, and how many jobs each holds.';
 
 -- How the limits of families stand. used: jobs that run, keys that are full (of the first 256 with ready
@@ -231,7 +251,12 @@ BEGIN ATOMIC
 		UNION ALL SELECT s.job_id, 'scheduled', NULL, s.has_key, true FROM athena.scheduled AS s WHERE s.job_id BETWEEN from_id AND to_id
 		UNION ALL SELECT l.job_id, 'leases', l.ticket, l.has_key, true FROM athena.leases AS l WHERE l.job_id BETWEEN from_id AND to_id
 		UNION ALL SELECT w.job_id, 'waiting', w.ticket, w.has_key, true FROM athena.waiting AS w WHERE w.job_id BETWEEN from_id AND to_id
-		UNION ALL SELECT o.job_id, 'outcomes', o.ticket, false, false FROM athena.outcomes AS o WHERE o.job_id BETWEEN from_id AND to_id),
+		UNION ALL SELECT o.job_id, 'outcomes', o.ticket, false, false FROM athena.outcomes AS o WHERE o.job_id BETWEEN from_id AND to_id
+		UNION ALL SELECT m.id, CASE WHEN p.state = 'ready' THEN 'ready' WHEN p.state = 'running' THEN 'leases' ELSE 'outcomes' END,
+			c.ticket, false, p.state < 'succeeded'
+		  FROM athena.chunks AS c, athena.chunk_place(c) AS p (state), athena.ids_of(c.jobs) AS m (id)
+		 WHERE c.block BETWEEN athena.block_of(from_id) AND athena.block_of(to_id)
+		   AND m.id BETWEEN from_id AND to_id AND m.id <> lower(c.jobs)),
 	bodies AS (SELECT j.id, j.family, j.unique_key FROM athena.jobs AS j WHERE j.id BETWEEN from_id AND to_id)
 	SELECT b.id, 'no place', 'the job has a body but is neither ready, scheduled, leased, waiting nor finished'
 	  FROM bodies AS b WHERE NOT EXISTS (SELECT FROM places AS p WHERE p.job_id = b.id)
@@ -245,6 +270,11 @@ BEGIN ATOMIC
 	SELECT l.job_id, 'no worker', format('leased by %s, which is not registered', l.worker_id)
 	  FROM athena.leases AS l WHERE l.job_id BETWEEN from_id AND to_id
 	   AND NOT EXISTS (SELECT FROM athena.workers AS w WHERE w.id = l.worker_id)
+	UNION ALL
+	SELECT lower(c.jobs), 'bad chunk', format('chunk %s says %s jobs and has %s; its ticket is in %s places',
+		c.ticket, c.size, (SELECT count(*) FROM athena.ids_of(c.jobs)), (SELECT count(*) FROM athena.chunk_place(c)))
+	  FROM athena.chunks AS c WHERE c.block BETWEEN athena.block_of(from_id) AND athena.block_of(to_id)
+	   AND (c.size <> (SELECT count(*) FROM athena.ids_of(c.jobs)) OR (SELECT count(*) FROM athena.chunk_place(c)) <> 1)
 	UNION ALL
 	SELECT u.job_id, 'stray key', format('unique key "%s" of family "%s" is held by a job that is not unfinished', u.key, u.family)
 	  FROM athena.uniques AS u WHERE u.job_id BETWEEN from_id AND to_id

@@ -1,5 +1,6 @@
 -- Leases up to $3 jobs of family $1 to worker $2, from the lanes $4 in that order, each after the ticket in $5;
--- answers exactly the leases that it wrote, and takes nothing of a family with limits (claim_limited).
+-- answers exactly the leases that it wrote. Takes nothing of a family with limits (claim_limited), and no ticket of
+-- many jobs, whose attempt is below 0 (claim_chunked).
 -- Rows come in heap order: the caller sorts by (priority, ticket). LIMIT stands inside and outside on purpose, and
 -- the array must stay an ARRAY(subquery), which is run once. waited_s: since the job fell due, where that is known.
 WITH picked AS (
@@ -8,7 +9,7 @@ WITH picked AS (
 		SELECT line.ctid
 		  FROM unnest($4::smallint[], $5::bigint[]) AS lane (priority, after),
 		       LATERAL (SELECT q.ctid FROM athena.ready AS q
-				 WHERE q.family = $1::text AND q.priority = lane.priority AND q.ticket > lane.after
+				 WHERE q.family = $1::text AND q.priority = lane.priority AND q.ticket > lane.after AND q.attempt >= 0
 				 ORDER BY q.ticket FOR UPDATE SKIP LOCKED LIMIT $3::integer) AS line
 		 LIMIT coalesce((
 			SELECT $3::integer FROM athena.families AS f

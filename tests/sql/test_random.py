@@ -14,6 +14,7 @@ from sessions import Worker, assert_lawful, queue_options, run_statement, small_
 SESSIONS = 6
 STEPS = int(os.environ.get("ATHENA_STEPS", "120"))
 LEADER = somebody()
+FAMILIES = ("noop", "other", "tiny")  # one with limits, one that is mostly chunked
 
 
 class Session(threading.Thread):
@@ -26,7 +27,7 @@ class Session(threading.Thread):
         self.counts = counts
         self.tokens = tokens  # of all sessions
         self.database = database
-        self.worker = Worker(database, "noop", "other", conn=self.conn)
+        self.worker = Worker(database, *FAMILIES, conn=self.conn)
         self.held = []
         self.error = None
 
@@ -55,7 +56,7 @@ class Session(threading.Thread):
         return self.conn.execute(sql, args or None).fetchall()
 
     def family(self):
-        return self.random.choice(["noop", "noop", "other"])
+        return self.random.choice(["noop", "noop", "other", "tiny", "tiny"])
 
     def some_job(self):
         rows = self.ask("SELECT id FROM athena.jobs ORDER BY id DESC LIMIT 60")
@@ -68,6 +69,11 @@ class Session(threading.Thread):
                  " FROM generate_series(1, %s) AS n RETURNING id",
                  self.family(), self.random.randint(0, 9), self.random.choice([0, 0, 0, 5, 200]), self.random.randint(1, 3),
                  self.random.random() < 0.4, self.random.randint(0, 9), count)
+
+    def insert_for_chunks(self):
+        self.ask("INSERT INTO athena.jobs (family, priority, max_attempts)"
+                 " SELECT CASE WHEN n %% 9 = 0 THEN 'noop' ELSE 'tiny' END, %s, %s FROM generate_series(1, %s) AS n RETURNING id",
+                 self.random.randint(4, 5), self.random.randint(1, 3), self.random.randint(2, 30))
 
     def insert_rolled_back(self):
         with self.conn.transaction(force_rollback=True):
@@ -83,8 +89,33 @@ class Session(threading.Thread):
         assert all(row["payload"] is not None for row in rows)
         self.held += rows
 
+    def claim_chunks(self):
+        rows = self.worker.claim_chunked(self.random.randint(1, 20), "tiny", self.random.choice([1, 3, 1000]),
+                                         self.random.sample(range(10), 10))
+        self.counts["chunks"] += sum(row["jobs"] > 1 for row in rows)
+        self.held += rows
+
+    def settle_chunk(self):
+        for row in [row for row in self.held if row.get("jobs", 1) > 1][:1]:
+            self.held.remove(row)
+            jobs = [int(line.split()[0]) for line in (row["lines"] or "").split("\n") if line]
+            told = self.worker.settle_chunk(row, **{f"j{job}": {
+                "result": self.random.choice(["succeeded", "succeeded", "failed", "cancelled", "returned"]),
+                "error_kind": self.random.choice(["transient", "permanent"])} for job in jobs if self.random.random() < 0.9})
+            self.counts.update(f"chunk {answer['answer']}" for answer in told.values())
+
+    def chunk_or_not(self):
+        self.ask("UPDATE athena.families SET chunked = %s WHERE name = 'tiny' RETURNING 1", self.random.random() < 0.8)
+
+    def split(self):
+        self.database_owner("SELECT athena.split_ready(2)")
+
     def settle_some_succeeded(self):
         rows = [self.held.pop() for _ in range(min(len(self.held), self.random.randint(1, 4)))]
+        chunks = [row for row in rows if row.get("jobs", 1) > 1]
+        if chunks:
+            self.counts["lost"] += len(self.worker.settle_chunks(*chunks)["missing"] or [])
+        rows = [row for row in rows if not row.get("jobs", 1) > 1]
         if rows:
             answer = self.worker.settle_succeeded(*rows)
             self.counts["lost"] += len(answer["missing"] or [])
@@ -143,12 +174,12 @@ class Session(threading.Thread):
         told = self.worker.beat()
         if told[0]["what"] == "fenced":
             self.held.clear()
-            self.worker = Worker(self.database, "noop", "other", conn=self.conn)
+            self.worker = Worker(self.database, *FAMILIES, conn=self.conn)
 
     def leave(self):
         self.ask("SELECT athena.unregister_worker(%s)", self.worker.id)
         self.held.clear()
-        self.worker = Worker(self.database, "noop", "other", conn=self.conn)
+        self.worker = Worker(self.database, *FAMILIES, conn=self.conn)
 
     def pause_and_resume(self):
         family = self.family()
@@ -169,7 +200,8 @@ class Session(threading.Thread):
         self.database.cluster.connect(self.database.name).execute(sql).connection.close()
 
 
-ACTIONS = [Session.insert] * 6 + [Session.claim] * 6 + [Session.settle_some_succeeded] * 3 + [Session.settle] * 5 + [
+ACTIONS = [Session.insert_for_chunks] * 2 + [Session.claim_chunks] * 4 + [Session.settle_chunk] * 3 + [
+    Session.chunk_or_not, Session.split] + [Session.insert] * 6 + [Session.claim] * 6 + [Session.settle_some_succeeded] * 3 + [Session.settle] * 5 + [
     Session.park, Session.end_wait] * 4 + [
     Session.cancel, Session.cancel, Session.cancel_many, Session.retry, Session.retry, Session.lane, Session.lane,
     Session.lane, Session.promote_beside_the_leader, Session.prune, Session.rescue_somebody, Session.beat,
@@ -184,15 +216,15 @@ EXPECTED = (psycopg.errors.NoDataFound, psycopg.errors.ObjectNotInPrerequisiteSt
 def drain(database):
     """Ends every job, as a last worker would."""
     database.query("UPDATE athena.families SET max_running = NULL, max_running_per_key = NULL,"
-                   " rate_count = NULL, rate_period = NULL, paused_at = NULL")
-    worker = Worker(database, "noop", "other")
+                   " rate_count = NULL, rate_period = NULL, chunked = false, paused_at = NULL")
+    worker = Worker(database, *FAMILIES)
     database.query("SELECT athena.unregister_worker(id) FROM athena.workers WHERE id <> %s", worker.id)
 
     def is_drained():
         database.query("UPDATE athena.waiting SET expires_at = now()")
         database.query("SELECT athena.lane_waits(100000)")
-        database.query("SELECT athena.lane_promote(100000)")
-        for family in ("noop", "other"):
+        database.query("SELECT athena.lane_promote(100000), athena.split_ready(1000)")
+        for family in FAMILIES:
             while rows := worker.claim(500, family):
                 assert worker.settle_succeeded(*rows)["settled"] == len(rows)
         return database.value("SELECT (SELECT count(*) FROM athena.scheduled) + (SELECT count(*) FROM athena.ready)"
@@ -203,7 +235,7 @@ def drain(database):
 
 @pytest.mark.parametrize("seed", os.environ.get("ATHENA_SEEDS", "1 2 3").split())
 def test_random_sessions_lose_nothing(database, seed):
-    database.query("INSERT INTO athena.families (name) VALUES ('other')")
+    database.query("INSERT INTO athena.families (name, chunked) VALUES ('other', false), ('tiny', true)")
     database.query("UPDATE athena.families SET backoff_base = '1 ms'")
     small_leaves(database, 100)
     counts = collections.Counter()
@@ -227,8 +259,8 @@ def test_random_sessions_lose_nothing(database, seed):
     assert_lawful(database)
     assert database.value("SELECT count(*) FROM athena.uniques") == 0
     assert database.value("SELECT count(*) FROM athena.leases") == 0
-    assert database.value("SELECT count(*) FROM athena.jobs") == database.value("SELECT count(*) FROM athena.outcomes") > 0
+    assert database.value("SELECT count(*) FROM athena.jobs") == database.value("SELECT count(*) FROM athena.finished") > 0
     print(f"seed {seed}: {dict(counts)}")
-    for needed in ("claim", "settle", "settled", "cancel", "retry", "prune", "rescue_somebody",
+    for needed in ("claim", "chunks", "chunk settled", "settle", "settled", "cancel", "retry", "prune", "rescue_somebody",
                    "park", "accepted", "refused"):
         assert counts[needed] > 0, counts

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """Sessions that wait for each other, and the statements of sql/statements as programs send them."""
+import json
 import re
 import threading
 import uuid
@@ -92,6 +93,23 @@ class Worker:
                 else run_statement(self.conn, "claim", *values))
         return sorted(rows, key=lambda row: (row["priority"], row["ticket"]))
 
+    def claim_chunked(self, most=1, family="noop", tickets=1000, lanes=range(10), after=None):
+        """Rows of claim_chunked.sql: leases, each of so many `jobs`."""
+        lanes = list(lanes)
+        rows = run_statement(self.conn, "claim_chunked", family, self.id, most, lanes,
+                             after or [0] * len(lanes), tickets)
+        return sorted(rows, key=lambda row: (row["priority"], row["ticket"]))
+
+    def settle_chunks(self, *rows):
+        (answer,) = run_statement(self.conn, "settle_chunks", self.id, [row["ticket"] for row in rows])
+        return answer
+
+    def settle_chunk(self, row, **results):
+        """{job id: row of its answer}; results by job id, as j7={"result": ..}."""
+        results = json.dumps({name[1:]: result for name, result in results.items()})
+        return {answer["job_id"]: answer for answer in
+                run_statement(self.conn, "settle_chunk", self.id, row["ticket"], results)}
+
     def settle_succeeded(self, *rows):
         (answer,) = run_statement(self.conn, "settle_succeeded", self.id,
                                   [row["ticket"] for row in rows])
@@ -121,7 +139,9 @@ def place(database, job_id):
         " UNION ALL SELECT 'scheduled' FROM athena.scheduled WHERE job_id = %(id)s"
         " UNION ALL SELECT 'leases' FROM athena.leases WHERE job_id = %(id)s"
         " UNION ALL SELECT 'waiting' FROM athena.waiting WHERE job_id = %(id)s"
-        " UNION ALL SELECT state::text FROM athena.outcomes WHERE job_id = %(id)s".replace(
+        " UNION ALL SELECT state::text FROM athena.outcomes WHERE job_id = %(id)s"
+        " UNION ALL SELECT CASE p::text WHEN 'running' THEN 'leases' ELSE p::text END FROM athena.chunks AS c, athena.chunk_place(c) AS p"
+        " WHERE c.jobs @> %(id)s::bigint AND lower(c.jobs) <> %(id)s".replace(
             "%(id)s", str(int(job_id))))
 
 
@@ -137,7 +157,9 @@ COUNTED_DEPTH = (
     " UNION ALL SELECT family, 'scheduled' FROM athena.scheduled"
     " UNION ALL SELECT family, 'running' FROM athena.leases"
     " UNION ALL SELECT family, 'waiting' FROM athena.waiting"
-    " UNION ALL SELECT family, state::text FROM athena.outcomes) AS t GROUP BY 1, 2")
+    " UNION ALL SELECT family, state::text FROM athena.outcomes"
+    " UNION ALL SELECT c.family, p::text FROM athena.chunks AS c, athena.chunk_place(c) AS p, athena.ids_of(c.jobs) AS m (id)"
+    "  WHERE m.id <> lower(c.jobs)) AS t GROUP BY 1, 2")
 
 
 def counted_depth(database):

@@ -38,7 +38,7 @@ inline draw(n)
  * Some transactions of one session. The id is there before the number is: trigger need_xid, and
  * the DELETE that comes before every nextval().
  * sql: job_enqueue.sql jobs_copy.sql lane_run.sql job_retry.sql job_retry_many.sql settle.sql
- * sql: rescue.sql unregister.sql adopt.sql wait_complete.sql wait_fail.sql
+ * sql: settle_chunk.sql rescue.sql unregister.sql adopt.sql wait_complete.sql wait_fail.sql
  */
 proctype Producer(byte turns)
 {
@@ -96,7 +96,11 @@ inline first_after(after, skips, n)
 	od
 }
 
-/* Another worker, whose claim may be rolled back: once it is, and then it ends. sql: claim.sql */
+/*
+ * Another worker, whose claim may be rolled back: once it is, and then it ends. A cancel of one of many
+ * jobs looks like that, too: their ticket goes, and is there again under its number.
+ * sql: claim.sql job_cancel.sql job_cancel_many.sql
+ */
 proctype Other()
 {
 	byte n;

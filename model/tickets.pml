@@ -143,7 +143,7 @@ inline tell(c, t)
 	fi
 }
 
-/* sql: claim.sql claim_limited.sql */
+/* sql: claim.sql claim_limited.sql claim_chunked.sql */
 inline serve_claim(c, w, t)
 {
 	atomic { /* FOR UPDATE SKIP LOCKED */
@@ -172,7 +172,7 @@ inline serve_claim(c, w, t)
 	fi
 }
 
-/* sql: settle.sql settle_succeeded.sql settle_recall.sql */
+/* sql: settle.sql settle_succeeded.sql settle_chunks.sql settle_chunk.sql settle_recall.sql */
 inline serve_settle(c, w, t, what)
 {
 	atomic { /* FOR UPDATE, which waits */

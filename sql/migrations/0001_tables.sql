@@ -116,7 +116,7 @@ CREATE TABLE athena.families (
 		CHECK ((rate_count IS NULL) = (rate_period IS NULL) AND (rate_burst IS NULL OR rate_count IS NOT NULL)),
 	CONSTRAINT "a chunked family has no limits" CHECK (NOT (chunked AND is_limited))
 );
-COMMENT ON TABLE athena.families IS 'Kinds of work. lease: how long a silent worker keeps a job; paused_at: nothing is claimed while set; max_running: at most so many at once in the whole cluster; max_running_per_key: at most so many of one concurrency_key; rate_count, rate_period, rate_burst: so many starts per period, and so many of them at once (null: rate_count); producers: roles that may enqueue (null: all); chunked: many jobs share a ticket (athena-worker does not claim such yet); payload_keys: what a payload may hold (null: anything).';
+COMMENT ON TABLE athena.families IS 'Kinds of work. lease: how long a silent worker keeps a job; paused_at: nothing is claimed while set; max_running: at most so many at once in the whole cluster; max_running_per_key: at most so many of one concurrency_key; rate_count, rate_period, rate_burst: so many starts per period, and so many of them at once (null: rate_count); producers: roles that may enqueue (null: all); chunked: many jobs share a ticket; payload_keys: what a payload may hold (null: anything).';
 
 -- One sequence numbers jobs and tickets: a fresh job's ticket is its id. CACHE stays 1, because
 -- the claim cursor's floor is proved from numbers being handed out in order.

@@ -156,7 +156,8 @@ BEGIN
 	INSERT INTO athena.ready (ticket, job_id, family, priority, attempt, has_key, timeout, concurrency_key)
 	SELECT n.id, n.id, n.family, n.priority, 0, n.unique_key IS NOT NULL, n.timeout, n.concurrency_key
 	  FROM new_jobs AS n WHERE n.run_at <= now()
-	   AND NOT (n.family = ANY (chunked) AND n.unique_key IS NULL AND n.timeout IS NULL AND n.concurrency_key IS NULL);
+	   AND NOT (n.family = ANY (chunked) AND n.unique_key IS NULL AND n.timeout IS NULL AND n.concurrency_key IS NULL
+		    AND pg_column_size(n.payload) <= 8192);
 	IF chunked <> '{}' THEN
 		-- The others share tickets, in the order of their ids. A group of one is an ordinary job.
 		most := athena.setting('chunk_jobs');
@@ -167,6 +168,7 @@ BEGIN
 				  FROM new_jobs AS n
 				 WHERE n.run_at <= now() AND n.family = ANY (chunked)
 				   AND n.unique_key IS NULL AND n.timeout IS NULL AND n.concurrency_key IS NULL
+				   AND pg_column_size(n.payload) <= 8192
 				 GROUP BY n.family, n.priority, athena.block_of(n.id), n.id % 1000 / most
 				 ORDER BY job_id) AS g),
 		listed AS (

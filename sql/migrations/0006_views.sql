@@ -220,20 +220,24 @@ BEGIN
 END
 $$;
 
--- How many tickets of its family are claimed before that of a ready job, counted no further than `most`;
--- 0 for one that is not ready. Backwards from its own ticket: tickets that are dead, but that some old
+-- How many jobs of its family are claimed before a ready one, counted no further than `most`; 0 for one
+-- that is not ready. Of those that share its ticket none is: they are claimed with it. Backwards from its own ticket: tickets that are dead, but that some old
 -- snapshot keeps, lie at the other end.
 CREATE FUNCTION athena.jobs_ahead(job_id bigint, most integer) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_sort = off SET jit = off
 BEGIN ATOMIC
-	SELECT count(*) FROM (
+	SELECT least(coalesce(sum(greatest(-ahead.attempt, 1)), 0), most) FROM (
 		SELECT r.priority, r.ticket, r.family FROM athena.jobs AS j
 		  JOIN athena.ready AS r ON r.family = j.family AND r.priority = j.priority AND r.ticket = j.id
 		 WHERE j.id = jobs_ahead.job_id
 		UNION ALL
-		SELECT r.priority, r.ticket, r.family FROM athena.ready AS r WHERE r.job_id = jobs_ahead.job_id AND r.ticket <> r.job_id) AS own
+		SELECT r.priority, r.ticket, r.family FROM athena.ready AS r WHERE r.job_id = jobs_ahead.job_id AND r.ticket <> r.job_id
+		UNION ALL
+		SELECT c.priority, c.ticket, c.family FROM athena.chunks AS c, athena.chunk_place(c) AS p (place)
+		 WHERE c.block = athena.block_of(jobs_ahead.job_id) AND c.jobs @> jobs_ahead.job_id
+		   AND p.place = 'ready' AND lower(c.jobs) <> jobs_ahead.job_id) AS own
 	 CROSS JOIN LATERAL (
-		SELECT FROM athena.ready AS r
+		SELECT r.attempt FROM athena.ready AS r
 		 WHERE r.family = own.family AND (r.priority, r.ticket) < (own.priority, own.ticket)
 		 ORDER BY r.priority DESC, r.ticket DESC LIMIT most) AS ahead;
 END;

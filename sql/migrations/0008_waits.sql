@@ -57,6 +57,9 @@ BEGIN
 	  WHERE l.ticket = open_wait.ticket AND l.job_id = open_wait.job_id AND l.worker_id = open_wait.worker_id FOR KEY SHARE;
 	IF NOT FOUND THEN
 		RETURN NULL;
+	ELSIF EXISTS (SELECT FROM athena.chunks AS c WHERE c.ticket = open_wait.ticket) THEN
+		RAISE EXCEPTION 'ticket % is that of many jobs, none of which can wait', ticket
+			USING ERRCODE = 'object_not_in_prerequisite_state';
 	END IF;
 	INSERT INTO athena.waits AS w (token_hash, job_id, ticket, worker_id, name)
 	VALUES (athena.token_hash(token), open_wait.job_id, open_wait.ticket, open_wait.worker_id, open_wait.name)

@@ -1,6 +1,6 @@
 -- As claim, for a chunked family: $3 is in jobs, and $6 in tickets. A ticket may stand for many jobs, so as many
 -- tickets are taken as it needs to reach $3, which the last of them may exceed; fresh jobs that have one each are put
--- together, but for those that bring answers of waits. A lease answers for all jobs of its ticket: jobs is how many,
+-- together, 250 at most and none that brings answers of waits. A lease answers for all jobs of its ticket: jobs is how many,
 -- bodies how many of these there are, and lines, where jobs > 1, one line for each, of its id, its kind as JSON if it
 -- has one, and its payload. Takes nothing of a family with limits. last_ticket is for the cursor.
 WITH picked AS (
@@ -29,7 +29,7 @@ made AS (
 	SELECT CASE WHEN g.size = 1 THEN g.last_ticket ELSE nextval('athena.tickets') END AS ticket, g.*
 	  FROM (SELECT s.priority, athena.block_of(s.job_id) AS block, min(s.job_id) AS job_id, max(s.ticket) AS last_ticket,
 		       count(*)::integer AS size, range_agg(int8range(s.job_id, s.job_id + 1)) AS jobs, s.family_timeout
-		  FROM seen AS s WHERE s.may_share GROUP BY 1, 2, s.family_timeout) AS g),
+		  FROM seen AS s WHERE s.may_share GROUP BY 1, 2, s.job_id % 1000 / 250, s.family_timeout) AS g),
 listed AS (
 	INSERT INTO athena.chunks (ticket, block, size, priority, family, jobs)
 	SELECT m.ticket, m.block, m.size, m.priority, $1::text, m.jobs FROM made AS m WHERE m.size > 1),

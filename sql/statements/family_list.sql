@@ -6,7 +6,7 @@ SELECT f.name, f.summary, f.builtin, f.paused_at IS NOT NULL AS paused, f.paused
        extract(epoch FROM f.backoff_base) AS backoff_base_s,
        extract(epoch FROM f.backoff_cap) AS backoff_cap_s,
        f.backoff_jitter, f.max_running, f.max_running_per_key,
-       f.rate_count, extract(epoch FROM f.rate_period) AS rate_period_s, f.rate_burst,
+       f.rate_count, extract(epoch FROM f.rate_period) AS rate_period_s, f.rate_burst, f.chunked,
        array_to_json(f.producers) AS producers,
        f.payload_keys, f.created_at,
        coalesce(d.ready, 0) AS ready, coalesce(d.scheduled, 0) AS scheduled,

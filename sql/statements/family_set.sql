@@ -11,5 +11,6 @@ UPDATE athena.families AS f
        max_running_per_key = CASE WHEN $10::integer IS NULL THEN f.max_running_per_key ELSE nullif($10::integer, 0) END,
        rate_count = CASE WHEN $11::integer IS NULL THEN f.rate_count ELSE nullif($11::integer, 0) END,
        rate_period = CASE WHEN $11::integer IS NULL THEN f.rate_period ELSE $12::interval END,
-       rate_burst = CASE WHEN $13::integer IS NOT NULL THEN nullif($13::integer, 0) WHEN $11::integer = 0 THEN NULL ELSE f.rate_burst END
+       rate_burst = CASE WHEN $13::integer IS NOT NULL THEN nullif($13::integer, 0) WHEN $11::integer = 0 THEN NULL ELSE f.rate_burst END,
+       chunked = coalesce($14::boolean, f.chunked)
  WHERE f.name = $1

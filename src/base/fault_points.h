@@ -24,6 +24,7 @@ STEP("sleep_unsign", STATEMENT, "queue/sleep.c", "its row in sleepers", "none")
 STEP("heartbeat", STATEMENT, "queue/registry.c", "the last heartbeat", "this one")
 STEP("claim", STATEMENT, "queue/claim.c", "tickets in ready", "leases")
 STEP("claim_limited", STATEMENT, "queue/claim.c", "tickets in ready", "leases within the limits")
+STEP("claim_chunked", STATEMENT, "queue/claim.c", "tickets in ready", "leases of many jobs each")
 STEP("dispatch", "send sent", "worker/slot.c", "a lease", "an executor that knows of it")
 STEP("execute", "begin begun end sent", "worker/executor.c", "a lease", "what the handler did")
 STEP("result", "read", "worker/attempts.c", "what the handler did", "its outcome")
@@ -35,6 +36,8 @@ STEP("wait_complete", STATEMENT, "http/callbacks.c", "a job that waits", "its an
 STEP("wait_fail", STATEMENT, "http/callbacks.c", "a job that waits", "a failed attempt")
 STEP("settle", STATEMENT, "queue/settle.c", "a lease", "an outcome, or a ticket again")
 STEP("settle_succeeded", STATEMENT, "queue/settle.c", "leases", "outcomes")
+STEP("settle_chunks", STATEMENT, "queue/settle.c", "leases of many jobs", "an outcome each")
+STEP("settle_chunk", STATEMENT, "queue/settle.c", "a lease of many jobs", "what became of each")
 STEP("unregister", STATEMENT, "queue/registry.c", "a worker's row", "none, and no leases")
 
 /* Maintenance: lane_run(promote), lane_run(prune), ... */

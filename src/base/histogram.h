@@ -21,7 +21,7 @@ struct histogram {
 	double sum_s;
 };
 
-/* What is below 0 (a clock was set back) counts as 0. */
-void histogram_observe(struct histogram *histogram, double seconds);
+/* So many times. What is below 0 (a clock was set back) counts as 0. */
+void histogram_observe(struct histogram *histogram, double seconds, uint64_t times);
 
 #endif

@@ -34,6 +34,7 @@ const struct listing_column family_columns[] = {
 	{"rate_count", "RATE", LISTING_NUMBER, 0},
 	{"rate_period_s", "PER", LISTING_LENGTH, 0},
 	{"rate_burst", "BURST", LISTING_NUMBER, 0},
+	{"chunked", NULL, LISTING_BOOL, 0},
 	{"producers", NULL, LISTING_JSON, 0},
 	{"payload_keys", NULL, LISTING_JSON, 0},
 	{"created_at", NULL, LISTING_TIME, 0},
@@ -115,6 +116,10 @@ static const struct option_row family_options[] = {
 		.type = OPTION_INT,
 		.max = INT32_MAX,
 		.help = "at most so many of these at once; 0: as many as per time"},
+	{.name = "chunked",
+		.type = OPTION_WORD,
+		.words = "yes|no",
+		.help = "whether jobs share tickets, and are settled together"},
 	{0},
 };
 
@@ -184,6 +189,7 @@ static bool family_params(const struct cli *cli, struct params *params, struct e
 	if (!add_rate(cli, params, e))
 		return false;
 	add_int(params, cli, "rate_burst");
+	params_text(params, cli_text(cli, "chunked"));
 	return true;
 }
 
@@ -261,7 +267,8 @@ const struct command command_family_set = {
 		"run\n"
 		"keep what held when they were claimed.\n\n"
 		"  athena family set clone --max-running 2 --timeout 6h\n"
-		"  athena family set mail --rate 100/1m --rate-burst 10\n",
+		"  athena family set mail --rate 100/1m --rate-burst 10\n"
+		"  athena family set clicks --chunked yes\n",
 	.options = family_options,
 	.run = run_set,
 };

@@ -73,6 +73,8 @@ static void print_facts(
 		print_limit(terminal, rows, limits, row);
 	if (PQntuples(limits) == 0)
 		terminal_fact(terminal, FACT_COLUMNS, "limit", "none");
+	if (row_bool(rows, 0, "chunked"))
+		terminal_fact(terminal, FACT_COLUMNS, "chunked", "jobs share tickets");
 	terminal_fact(terminal, FACT_COLUMNS, "lease", "%s", length(rows, "lease_s", text));
 	terminal_fact(terminal, FACT_COLUMNS, "timeout", "%s", length(rows, "timeout_s", text));
 	terminal_fact(terminal, FACT_COLUMNS, "attempts", "%s", row_text(rows, 0, "max_attempts"));

@@ -119,9 +119,10 @@ static void on_leased(void *context, int64_t job_id, int64_t ticket)
 	log_error("lease_unexpected", LOG_I("job", job_id), LOG_I("ticket", ticket));
 }
 
-static void on_cancel(void *context, int64_t ticket)
+static void on_cancel(void *context, int64_t job_id, int64_t ticket)
 {
 	(void)context;
+	(void)job_id;
 	(void)ticket;
 }
 

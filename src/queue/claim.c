@@ -9,15 +9,17 @@
 #include "base/mem.h"
 #include "db/binary.h"
 #include "db/query.h"
+#include "queue/chunk.h"
 
 /* Of the answer, which has as many rows as jobs were asked for. */
 struct columns {
 	int ticket, job_id, attempt, priority, timeout_ms, kind, payload, answers, waited_s;
+	int jobs, bodies, lines, last_ticket; /* only of claim_chunked */
 };
 
-static struct columns columns_find(const PGresult *rows)
+static struct columns columns_find(const PGresult *rows, bool is_chunked)
 {
-	return (struct columns){
+	struct columns at = {
 		.ticket = row_column(rows, "ticket"),
 		.job_id = row_column(rows, "job_id"),
 		.attempt = row_column(rows, "attempt"),
@@ -28,14 +30,37 @@ static struct columns columns_find(const PGresult *rows)
 		.answers = row_column(rows, "answers"),
 		.waited_s = row_column(rows, "waited_s"),
 	};
+
+	if (is_chunked) {
+		at.jobs = row_column(rows, "jobs");
+		at.bodies = row_column(rows, "bodies");
+		at.lines = row_column(rows, "lines");
+		at.last_ticket = row_column(rows, "last_ticket");
+	}
+	return at;
 }
 
-static struct lease *lease_read(const PGresult *rows, int row, const struct columns *at)
+static struct lease *lease_read_body(
+	const PGresult *rows, int row, const struct columns *at, bool is_chunked)
 {
-	struct lease *lease =
-		lease_new(binary_text(rows, row, at->kind), binary_jsonb(rows, row, at->payload));
+	int size = is_chunked ? (int)binary_int(rows, row, at->jobs) : 1;
+	struct lease *lease;
+
+	if (size == 1)
+		return lease_new(
+			binary_text(rows, row, at->kind), binary_jsonb(rows, row, at->payload));
+	lease = lease_new(NULL, binary_text(rows, row, at->lines));
+	chunk_init(lease, size, (int)binary_int(rows, row, at->bodies));
+	return lease;
+}
+
+static struct lease *lease_read(
+	const PGresult *rows, int row, const struct columns *at, bool is_chunked)
+{
+	struct lease *lease = lease_read_body(rows, row, at, is_chunked);
 
 	lease->ticket = binary_int(rows, row, at->ticket);
+	lease->last_ticket = is_chunked ? binary_int(rows, row, at->last_ticket) : lease->ticket;
 	lease->job_id = binary_int(rows, row, at->job_id);
 	lease->attempt = (int)binary_int(rows, row, at->attempt);
 	lease->priority = (int)binary_int(rows, row, at->priority);
@@ -50,12 +75,13 @@ static struct lease *lease_read(const PGresult *rows, int row, const struct colu
 
 static struct lease *leases_read(const struct claim *claim, const PGresult *rows)
 {
-	const struct columns at = columns_find(rows);
+	bool is_chunked = claim->tickets > 0;
+	const struct columns at = columns_find(rows, is_chunked);
 	int64_t now_ms = clock_boot_ms();
 	struct lease *leases = NULL;
 
 	for (int row = 0; row < PQntuples(rows); row++) {
-		struct lease *lease = lease_read(rows, row, &at);
+		struct lease *lease = lease_read(rows, row, &at, is_chunked);
 
 		lease->asked_ns = claim->asked_ns;
 		lease->answered_ms = now_ms;
@@ -65,17 +91,36 @@ static struct lease *leases_read(const struct claim *claim, const PGresult *rows
 	return leases;
 }
 
+/* What there was in the line: a chunk was one ticket, unless the claim has put it together. */
+static void count_taken(const struct lease *leases, int *ret_jobs, int *ret_tickets)
+{
+	const struct lease *lease;
+
+	*ret_jobs = *ret_tickets = 0;
+	DL_FOREACH (leases, lease) {
+		int jobs = lease->chunk ? lease->chunk->size : 1;
+
+		*ret_jobs += jobs;
+		*ret_tickets += lease->ticket == lease->last_ticket ? 1 : jobs;
+	}
+}
+
 static void on_claimed(void *context, const PGresult *rows, const struct err *e)
 {
 	struct claim *claim = context;
 	struct lease *leases = e ? NULL : leases_read(claim, rows);
-	int count = e ? 0 : PQntuples(rows);
+	int jobs, tickets;
+	bool is_short;
 
+	count_taken(leases, &jobs, &tickets);
+	is_short = jobs < claim->limit && (claim->tickets == 0 || tickets < claim->tickets);
+	if (tickets > 0)
+		claim->jobs_each = jobs / tickets;
 	claim->flying = false;
-	claim->found = count >= claim->limit ? CLAIM_PLENTY : CLAIM_LITTLE;
-	if (!e && cursor_claimed(&claim->cursor, leases, count < claim->limit))
+	claim->found = is_short ? CLAIM_LITTLE : CLAIM_PLENTY;
+	if (!e && cursor_claimed(&claim->cursor, leases, is_short))
 		claim->found = CLAIM_AGAIN;
-	claim->done(claim->context, leases, count, e);
+	claim->done(claim->context, leases, jobs, e);
 }
 
 static void on_waited(void *context, const PGresult *rows, const struct err *e)
@@ -105,6 +150,14 @@ static void ask_wait(struct claim *claim)
 	session_send(claim->session, &sql_claim_wait, &params, on_waited, claim);
 }
 
+/* Those that are locked and not taken are in the way of other workers' claims for that time. */
+static int tickets_for(const struct claim *claim)
+{
+	int each = claim->jobs_each > 1 ? claim->jobs_each : 1;
+
+	return (claim->limit + each - 1) / each;
+}
+
 void claim_send(struct claim *claim, int limit)
 {
 	struct params params = {0};
@@ -112,6 +165,7 @@ void claim_send(struct claim *claim, int limit)
 	assert(!claim->flying);
 	claim->flying = true;
 	claim->limit = limit;
+	claim->tickets = claim->is_chunked ? tickets_for(claim) : 0;
 	claim->asked_ns = clock_boot_ns();
 	claim->turn++;
 	params_text(&params, claim->family);
@@ -123,6 +177,10 @@ void claim_send(struct claim *claim, int limit)
 		session_send_for_many(
 			claim->session, &sql_claim_limited, &params, on_claimed, claim);
 		ask_wait(claim);
+	} else if (claim->is_chunked) {
+		params_i64(&params, claim->tickets);
+		session_send_for_many(
+			claim->session, &sql_claim_chunked, &params, on_claimed, claim);
 	} else {
 		session_send_for_many(claim->session, &sql_claim, &params, on_claimed, claim);
 	}

@@ -16,9 +16,9 @@
 
 /*
  * `leases` is a list (utlist) in the order in which to run them, now the callee's; NULL with an
- * error, or when there was nothing.
+ * error, or when there was nothing. `jobs` is how many these are.
  */
-typedef void claim_done(void *context, struct lease *leases, int count, const struct err *e);
+typedef void claim_done(void *context, struct lease *leases, int jobs, const struct err *e);
 
 enum claim_found {
 	CLAIM_PLENTY, /* as many as were asked for */
@@ -32,9 +32,12 @@ struct claim {
 	const char *family;
 	bool is_limited; /* by the family's row: its claims go one after the other */
 	bool is_keyed;	 /* so many at once per concurrency key: not in the order of the line */
+	bool is_chunked; /* a ticket may be of many jobs */
 	int turn;	 /* counts claims */
 	struct cursor cursor;
-	int limit;	  /* of the claim that is under way */
+	int limit;	  /* of the claim that is under way, in jobs */
+	int tickets;	  /* the same, in tickets; 0: a ticket is one job */
+	int jobs_each;	  /* of a chunked family: jobs per ticket, by the last answer */
 	int64_t asked_ns; /* when it was sent */
 	bool flying;
 	enum claim_found found; /* what the last answer says about the line */
@@ -44,12 +47,15 @@ struct claim {
 	void *context;
 };
 
-#define CLAIM_STATEMENTS &sql_claim, &sql_claim_limited, &sql_claim_wait, CURSOR_STATEMENTS
+#define CLAIM_STATEMENTS \
+	&sql_claim, &sql_claim_limited, &sql_claim_chunked, &sql_claim_wait, CURSOR_STATEMENTS
 
 /*
  * Asks for up to `limit` jobs, in the group that is open, and ends it. One at a time per struct
  * (asserted). The session must be up. Where is_limited is wrong: a claim takes nothing of a family
- * that has got limits meanwhile, and all it may of one that has none any more.
+ * that has got limits meanwhile, and all it may of one that has none any more. A claim of a chunked
+ * family may bring more than `limit`, since it takes no ticket in part; where is_chunked is wrong,
+ * it takes single jobs only, or nothing else than another would.
  */
 void claim_send(struct claim *claim, int limit);
 

@@ -99,8 +99,8 @@ bool cursor_claimed(struct cursor *cursor, const struct lease *leases, bool is_s
 	if (cursor->is_look)
 		cursor->look_cost_ms = clock_boot_ms() - cursor->looked_ms;
 	DL_FOREACH (leases, lease)
-		if (lease->ticket > cursor->after[lease->priority])
-			cursor->after[lease->priority] = lease->ticket;
+		if (lease->last_ticket > cursor->after[lease->priority])
+			cursor->after[lease->priority] = lease->last_ticket;
 	if (!is_short || cursor->is_look)
 		return false;
 	cursor->wants_look = true;

@@ -3,6 +3,7 @@
 #include "queue/lease.h"
 
 #include "base/mem.h"
+#include "queue/chunk.h"
 
 static const char *const result_names[] = {
 	[RESULT_SUCCEEDED] = "succeeded",
@@ -10,6 +11,7 @@ static const char *const result_names[] = {
 	[RESULT_CANCELLED] = "cancelled",
 	[RESULT_RETURNED] = "returned",
 	[RESULT_PARKED] = "parked",
+	[RESULT_APART] = "apart",
 };
 
 /* One block: there are tens of thousands a second. */
@@ -20,7 +22,7 @@ struct lease *lease_new(const char *kind, const char *payload)
 	struct lease *lease = xmalloc(sizeof(*lease) + kind_size + payload_size);
 	char *texts = (char *)(lease + 1);
 
-	*lease = (struct lease){0};
+	*lease = (struct lease){.jobs = 1};
 	if (kind)
 		lease->kind = memcpy(texts, kind, kind_size);
 	if (payload)
@@ -59,6 +61,7 @@ void lease_table_drop(struct lease_table *table, struct lease *lease)
 	HASH_DEL(table->by_ticket, lease);
 	result_clear(&lease->result);
 	free(lease->answers);
+	chunk_free(lease->chunk);
 	free(lease);
 }
 
@@ -90,5 +93,5 @@ int lease_compare(const struct lease *a, const struct lease *b)
 {
 	if (a->priority != b->priority)
 		return a->priority < b->priority ? -1 : 1;
-	return a->ticket < b->ticket ? -1 : a->ticket > b->ticket;
+	return a->last_ticket < b->last_ticket ? -1 : a->last_ticket > b->last_ticket;
 }

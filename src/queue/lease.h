@@ -35,6 +35,7 @@ enum result_kind {
 	RESULT_CANCELLED,
 	RESULT_RETURNED, /* unrun, or not to be counted */
 	RESULT_PARKED,	 /* waits for an answer from outside */
+	RESULT_APART,	 /* of a chunk: each of its jobs has its own */
 };
 
 struct result {
@@ -47,12 +48,16 @@ struct result {
 
 struct lease {
 	int64_t ticket;
-	int64_t job_id;
+	int64_t last_ticket; /* of those in the line that were put together in it, the last */
+	int64_t job_id;	     /* of a chunk the first one */
+	int jobs;	     /* to be run: 1, or those of the chunk that have bodies */
+	int done;	     /* of these have ended */
+	struct chunk *chunk; /* NULL: it is for one job (queue/chunk.h) */
 	int attempt;
 	int priority;
 	int64_t timeout_ms;  /* the job's own; 0: the family's */
 	const char *kind;    /* NULL: none */
-	const char *payload; /* JSON text; NULL: the body is gone. Both lie behind the lease. */
+	const char *payload; /* JSON text, or a chunk's lines; NULL: no body. Behind the lease. */
 	char *answers;	     /* JSON text: what its waits brought, its own block; NULL: nothing */
 	struct line *line;   /* the family it belongs to */
 	enum lease_state state;
@@ -62,7 +67,8 @@ struct lease {
 	double waited_s;      /* from when it fell due until the claim; < 0: not known */
 	int64_t asked_ns;     /* boot clock: when the claim was sent */
 	int64_t answered_ms;  /* boot clock: when the claim was answered */
-	int64_t started_ns;   /* when it became the first of its slot */
+	int64_t started_ns;   /* when it became the first of its slot, or the next job began */
+	int64_t run_ns;	      /* what the jobs that have ended took */
 	int64_t named_ns;     /* boot clock: when Postgres last named it as ours */
 	struct result result; /* while SETTLING */
 	struct lease *prev, *next;
@@ -73,7 +79,7 @@ struct lease_table {
 	struct lease *by_ticket;
 };
 
-/* All zero, but for copies of these two, which may be NULL. */
+/* For one job. All else is zero, but for copies of these two, which may be NULL. */
 struct lease *lease_new(const char *kind, const char *payload) __attribute__((returns_nonnull));
 
 /* The table takes the lease over. */
@@ -91,7 +97,7 @@ void lease_set_result(struct lease *lease, enum result_kind kind, const char *er
 /* The word that athena.settle takes: "succeeded", "failed", "cancelled", "returned", "parked". */
 const char *result_name(enum result_kind kind);
 
-/* (priority, ticket), smaller first: the order in which a worker runs what it holds. */
+/* (priority, last ticket), smaller first: the order in which a worker runs what it holds. */
 int lease_compare(const struct lease *a, const struct lease *b);
 
 #endif

@@ -136,7 +136,8 @@ static void registry_read_row(struct registry *registry, const PGresult *rows, i
 		registry->events->leased(registry->context, row_i64(rows, row, "job_id"),
 			row_i64(rows, row, "ticket"));
 	else if (strcmp(what, "cancel") == 0)
-		registry->events->cancel(registry->context, row_i64(rows, row, "ticket"));
+		registry->events->cancel(registry->context, row_i64(rows, row, "job_id"),
+			row_i64(rows, row, "ticket"));
 	else if (strcmp(what, "paused") == 0)
 		registry->events->paused(registry->context, row_text(rows, row, "family"));
 }

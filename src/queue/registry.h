@@ -27,7 +27,7 @@ struct registry_events {
 		void *context, const struct err *e); /* may not work here: a copied database */
 	void (*beaten)(void *context, int64_t sent_boot_ns); /* after the rows below */
 	void (*leased)(void *context, int64_t job_id, int64_t ticket);
-	void (*cancel)(void *context, int64_t ticket);
+	void (*cancel)(void *context, int64_t job_id, int64_t ticket);
 	void (*paused)(void *context, const char *family);
 	void (*fenced)(void *context, const char *why); /* stop everything; registering follows */
 };

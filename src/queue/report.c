@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "queue/chunk.h"
 
 enum { WAIT_MS = 500 };
 
@@ -16,6 +17,12 @@ void reporter_init(struct reporter *reporter)
 {
 	reporter->events = json_array();
 	reporter->progress = json_object();
+}
+
+/* Of a chunk, the first job that has not ended: results are told before anything else. */
+static int64_t running_job(const struct lease *lease)
+{
+	return lease->chunk ? chunk_job(lease, lease->done) : lease->job_id;
 }
 
 void reporter_event(struct reporter *reporter, const struct lease *lease, const char *body)
@@ -27,7 +34,7 @@ void reporter_event(struct reporter *reporter, const struct lease *lease, const 
 		reporter->dropped++;
 		return;
 	}
-	json_object_set_new(event, "job_id", json_integer(lease->job_id));
+	json_object_set_new(event, "job_id", json_integer(running_job(lease)));
 	json_object_set_new(event, "ticket", json_integer(lease->ticket));
 	json_object_set_new(event, "attempt", json_integer(lease->attempt));
 	json_object_set_new(event, "at_ms", json_integer(clock_wall_ms()));
@@ -41,7 +48,7 @@ void reporter_progress(struct reporter *reporter, const struct lease *lease, con
 
 	if (!progress)
 		return;
-	json_object_set_new(progress, "job_id", json_integer(lease->job_id));
+	json_object_set_new(progress, "job_id", json_integer(running_job(lease)));
 	snprintf(ticket, sizeof(ticket), "%" PRId64, lease->ticket);
 	json_object_set_new(reporter->progress, ticket, progress);
 }

@@ -34,7 +34,7 @@ struct reporter {
 
 void reporter_init(struct reporter *reporter);
 
-/* body: what the executor sent (worker/message.h). */
+/* body: what the executor sent (worker/message.h), of the job of the lease that runs. */
 void reporter_event(struct reporter *reporter, const struct lease *lease, const char *body);
 void reporter_progress(struct reporter *reporter, const struct lease *lease, const char *body);
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "db/query.h"
+#include "queue/chunk.h"
 
 enum { BATCH_MAX = 1000, RETRY_MS = 500 };
 
@@ -45,7 +46,7 @@ static struct lease *settler_take(struct settler *settler, struct lease *lease)
 static void settler_end(struct settler *settler, struct lease *lease, const char *answer,
 	const char *state, const char *run_at)
 {
-	settler->ended(settler->context, lease, answer, state, run_at);
+	settler->ended(settler->context, lease, lease->job_id, answer, state, run_at);
 	lease_table_drop(settler->leases, lease);
 }
 
@@ -159,8 +160,23 @@ static void settler_refused(struct settler *settler, struct lease *lease, const 
 	}
 	error = xasprintf("unreportable result (%s)", e->sqlstate[0] ? e->sqlstate : "no code");
 	log_error("settle_refused", LOG_I("job", lease->job_id), LOG_S("error", e->text));
-	lease_set_result(lease, RESULT_FAILED, "permanent", unreportable, error);
+	if (lease->result.kind == RESULT_APART) {
+		chunk_drop_words(lease, unreportable, error);
+		lease_set_result(lease, RESULT_APART, NULL, unreportable, NULL);
+	} else {
+		lease_set_result(lease, RESULT_FAILED, "permanent", unreportable, error);
+	}
 	settler_add(settler, lease);
+}
+
+static void settler_failed(struct settler *settler, struct lease *lease, const struct err *e)
+{
+	if (err_is_retryable(e) || e->kind == ERR_CANCELLED) {
+		settler_wait(settler, e);
+		settler_add(settler, lease);
+	} else {
+		settler_refused(settler, lease, e);
+	}
 }
 
 static void on_one_settled(void *context, const PGresult *result, const struct err *e)
@@ -170,14 +186,43 @@ static void on_one_settled(void *context, const PGresult *result, const struct e
 	struct lease *lease = batch->leases[0];
 
 	settler->flying--;
-	if (!e)
+	if (e)
+		settler_failed(settler, lease, e);
+	else
 		settler_end(settler, lease, row_text(result, 0, "answer"),
 			row_text(result, 0, "state"), row_text(result, 0, "run_at"));
-	else if (err_is_retryable(e) || e->kind == ERR_CANCELLED) {
-		settler_wait(settler, e);
-		settler_add(settler, lease);
-	} else
-		settler_refused(settler, lease, e);
+}
+
+static void on_chunk_settled(void *context, const PGresult *rows, const struct err *e)
+{
+	struct batch *batch CLEANUP(free_ptr) = context;
+	struct settler *settler = batch->settler;
+	struct lease *lease = batch->leases[0];
+
+	settler->flying--;
+	if (e) {
+		settler_failed(settler, lease, e);
+		return;
+	}
+	for (int row = 0; row < PQntuples(rows); row++)
+		settler->ended(settler->context, lease, row_i64(rows, row, "job_id"),
+			row_text(rows, row, "answer"), row_text(rows, row, "state"),
+			row_text(rows, row, "run_at"));
+	lease_table_drop(settler->leases, lease);
+}
+
+static void settler_send_apart(struct settler *settler, struct lease *lease)
+{
+	struct batch *batch = batch_new(settler, 1);
+	struct params params = {0};
+
+	batch->leases[batch->count++] = lease;
+	params_text(&params, settler->worker_id);
+	params_i64(&params, lease->ticket);
+	params_give(&params, chunk_results(lease));
+	settler->flying++;
+	session_send(settler->session, &sql_settle_chunk, &params, on_chunk_settled, batch);
+	session_sync(settler->session);
 }
 
 static void settler_send_one(struct settler *settler, struct lease *lease)
@@ -199,40 +244,50 @@ static void settler_send_one(struct settler *settler, struct lease *lease)
 	session_sync(settler->session);
 }
 
-static void settler_send_batch(struct settler *settler, struct batch *batch)
+/* False when there is nothing in it; it is freed in any case. */
+static bool settler_send_batch(
+	struct settler *settler, struct batch *batch, const struct sql_statement *statement)
 {
 	struct params params = {0};
-	int64_t *tickets CLEANUP(free_ptr) = xreallocarray(NULL, batch->count, sizeof(*tickets));
+	int64_t *tickets CLEANUP(free_ptr) = NULL;
 
+	if (batch->count == 0) {
+		free(batch);
+		return false;
+	}
+	tickets = xreallocarray(NULL, batch->count, sizeof(*tickets));
 	for (size_t i = 0; i < batch->count; i++)
 		tickets[i] = batch->leases[i]->ticket;
 	params_text(&params, settler->worker_id);
 	params_i64s(&params, tickets, batch->count);
 	settler->flying++;
-	session_send(settler->session, &sql_settle_succeeded, &params, on_batch_settled, batch);
+	session_send(settler->session, statement, &params, on_batch_settled, batch);
+	return true;
 }
 
 bool settler_flush(struct settler *settler)
 {
-	struct batch *batch;
+	struct batch *singles, *chunks;
 	struct lease *lease, *next;
+	bool owes_sync;
 
 	if (!settler->queue || settler->flying > 0 || !session_is_up(settler->session) ||
 		clock_boot_ms() < settler->wait_until_ms)
 		return false;
-	batch = batch_new(settler, BATCH_MAX);
+	singles = batch_new(settler, BATCH_MAX);
+	chunks = batch_new(settler, BATCH_MAX);
 	DL_FOREACH_SAFE (settler->queue, lease, next) {
-		if (lease->result.kind != RESULT_SUCCEEDED || lease->alone)
+		struct batch *batch = lease->chunk ? chunks : singles;
+
+		if (lease->result.kind == RESULT_APART)
+			settler_send_apart(settler, settler_take(settler, lease));
+		else if (lease->result.kind != RESULT_SUCCEEDED || lease->alone)
 			settler_send_one(settler, settler_take(settler, lease));
 		else if (batch->count < BATCH_MAX)
 			batch->leases[batch->count++] = settler_take(settler, lease);
 	}
-	if (batch->count == 0) {
-		free(batch);
-		return false;
-	}
-	settler_send_batch(settler, batch);
-	return true;
+	owes_sync = settler_send_batch(settler, singles, &sql_settle_succeeded);
+	return settler_send_batch(settler, chunks, &sql_settle_chunks) || owes_sync;
 }
 
 bool settler_is_idle(const struct settler *settler)

@@ -4,7 +4,8 @@
  *
  * A lease with a result is given to the settler, which sends it with the next flush: succeeded
  * ones together in one statement (and together with a claim, if the caller adds one to the group),
- * all others one by one. The answer decides:
+ * chunks that have succeeded whole in another one, all others one by one; a chunk whose jobs ended
+ * each in its own way, with the results of all. The answer decides:
  *
  *   settled, or settled before by us (after a lost COMMIT answer): done;
  *   lost: somebody rescued it; its result is dropped with a warning;
@@ -30,14 +31,18 @@ struct settler {
 	int flying;	       /* statements whose answer is awaited */
 	int64_t wait_until_ms; /* boot clock: an error that may pass, such as a full disk */
 	void *context;
-	/* A lease's story has ended; it is freed right after. `answer` is settled, already or lost.
+	/*
+	 * A lease's story has ended; it is freed right after. `answer` is settled, already or lost.
+	 * Of a chunk it is that of all its jobs, or there is a call for each of them.
 	 */
-	void (*ended)(void *context, const struct lease *lease, const char *answer,
+	void (*ended)(void *context, const struct lease *lease, int64_t job_id, const char *answer,
 		const char *state, const char *run_at);
 };
 
 /* The statements that the settler's session has to know. */
-#define SETTLE_STATEMENTS &sql_settle_succeeded, &sql_settle, &sql_settle_recall
+#define SETTLE_STATEMENTS                                                          \
+	&sql_settle_succeeded, &sql_settle, &sql_settle_chunks, &sql_settle_chunk, \
+		&sql_settle_recall
 
 /* Takes a lease whose result is set. */
 void settler_add(struct settler *settler, struct lease *lease);

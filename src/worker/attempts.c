@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "queue/chunk.h"
 #include "worker/worker.h"
 
 void worker_finish(struct worker *worker, struct lease *lease, enum result_kind kind,
@@ -16,22 +17,29 @@ void worker_finish(struct worker *worker, struct lease *lease, enum result_kind 
 	settler_add(&worker->settler, lease);
 }
 
+enum { TIMEOUT_TEXT = 64 };
+
+static const char *timeout_text(const struct lease *lease, char text[TIMEOUT_TEXT])
+{
+	snprintf(text, TIMEOUT_TEXT, "timed out after %.3g s", (double)lease->timeout_ms / 1000);
+	return text;
+}
+
 /*
  * An attempt that did not succeed, after it was told to stop: the reason decides, whatever the
  * handler says about how it stopped.
  */
 static void finish_stopped(struct worker *worker, struct lease *lease, const char *error)
 {
-	char text[96];
+	char text[TIMEOUT_TEXT];
 
 	switch (lease->stop) {
 	case STOP_CANCEL:
 		worker_finish(worker, lease, RESULT_CANCELLED, NULL, NULL, NULL);
 		break;
 	case STOP_TIMEOUT:
-		snprintf(text, sizeof(text), "timed out after %.3g s",
-			(double)lease->timeout_ms / 1000);
-		worker_finish(worker, lease, RESULT_FAILED, "timeout", "timeout", text);
+		worker_finish(worker, lease, RESULT_FAILED, "timeout", "timeout",
+			timeout_text(lease, text));
 		break;
 	case STOP_DRAIN:
 		worker_finish(worker, lease, RESULT_RETURNED, NULL, NULL, NULL);
@@ -57,6 +65,17 @@ static void worker_park(struct worker *worker, struct lease *lease, int64_t wait
 	settler_add(&worker->settler, lease);
 }
 
+/* A chunk whose jobs have ended, or whose executor has: whole, or each job by itself. */
+static void worker_finish_chunk(struct worker *worker, struct lease *lease)
+{
+	if (lease->stop == STOP_LOST)
+		finish_stopped(worker, lease, "of a chunk");
+	else
+		worker_finish(worker, lease,
+			chunk_has_succeeded(lease) ? RESULT_SUCCEEDED : RESULT_APART, NULL, NULL,
+			NULL);
+}
+
 /* What athena.settle knows of errors: mistakes are final, and what was lost may come back. */
 static const char *failure_kind(const char *kind)
 {
@@ -79,10 +98,12 @@ static void on_result(void *context, struct lease *lease, const char *body, int6
 	const json_t *wait_ms = json_object_get(result, "wait_ms");
 
 	FAULT("result", "read");
-	lease->line->sent_count--;
-	line_learn(lease->line, ended_ns - lease->started_ns);
-	counters_ran(&lease->line->counters, lease, ended_ns);
-	if (!body[0] && lease->stop != STOP_LOST) /* success beats a late cancel or timeout */
+	lease->line->sent_count -= lease->jobs;
+	line_learn(lease->line, (ended_ns - lease->started_ns) / lease->jobs);
+	counters_ran(&lease->line->counters, lease, lease->jobs, ended_ns);
+	if (lease->chunk)
+		worker_finish_chunk(worker, lease);
+	else if (!body[0] && lease->stop != STOP_LOST) /* success beats a late cancel or timeout */
 		worker_finish(worker, lease, RESULT_SUCCEEDED, NULL, NULL, NULL);
 	else if (wait_ms && lease->stop != STOP_LOST) /* athena.settle knows of a cancel */
 		worker_park(worker, lease, json_integer_value(wait_ms));
@@ -93,24 +114,57 @@ static void on_result(void *context, struct lease *lease, const char *body, int6
 			member(result, "code", NULL), member(result, "error", "no message"));
 }
 
+/*
+ * A job of a chunk that ended badly: its own fault, or that of whoever stopped it. Those that were
+ * stopped with another one that timed out, or as the worker ends, were not run.
+ */
+static void finish_member(
+	struct lease *lease, int place, const char *error_kind, const char *code, const char *error)
+{
+	char text[TIMEOUT_TEXT];
+
+	if (lease->stop == STOP_TIMEOUT && place == lease->chunk->timed_out)
+		chunk_set_result(lease, place, RESULT_FAILED, "timeout", "timeout",
+			timeout_text(lease, text));
+	else if (lease->stop != STOP_NONE)
+		chunk_set_result(lease, place, RESULT_RETURNED, NULL, NULL, NULL);
+	else if (chunk_is_cancelled(lease, place))
+		chunk_set_result(lease, place, RESULT_CANCELLED, NULL, NULL, NULL);
+	else
+		chunk_set_result(lease, place, RESULT_FAILED, error_kind, code, error);
+}
+
+static void on_member(void *context, struct lease *lease, int place, const char *body)
+{
+	json_auto_t *result = json_loads(body, 0, NULL);
+
+	(void)context;
+	finish_member(lease, place, failure_kind(member(result, "kind", "transient")),
+		member(result, "code", NULL), member(result, "error", "no message"));
+}
+
 static void on_crashed(void *context, struct lease *lease, const char *how)
 {
 	struct worker *worker = context;
 
 	FAULT("crash", "read");
-	lease->line->sent_count--;
-	counters_ran(&lease->line->counters, lease, clock_boot_ns());
-	if (lease->stop != STOP_NONE)
+	lease->line->sent_count -= lease->jobs;
+	counters_ran(&lease->line->counters, lease, lease->done + 1, clock_boot_ns());
+	if (lease->chunk) {
+		finish_member(lease, lease->done++, "crashed", NULL, how);
+		worker_finish_chunk(worker, lease);
+	} else if (lease->stop != STOP_NONE) {
 		finish_stopped(worker, lease, how);
-	else
+	} else {
 		worker_finish(worker, lease, RESULT_FAILED, "crashed", NULL, how);
+	}
 }
 
 static void on_unstarted(void *context, struct lease *lease)
 {
 	struct worker *worker = context;
 
-	lease->line->sent_count--;
+	lease->line->sent_count -= lease->jobs;
 	if (lease->stop != STOP_NONE)
 		finish_stopped(worker, lease, "before it started");
 	else if (worker->life != WORKER_RUNNING)
@@ -158,6 +212,7 @@ static void on_freed(void *context)
 
 const struct slot_events worker_slot_events = {
 	.result = on_result,
+	.member = on_member,
 	.crashed = on_crashed,
 	.unstarted = on_unstarted,
 	.event = on_event,
@@ -182,27 +237,53 @@ void worker_stop_lease(struct worker *worker, struct lease *lease, enum stop_rea
 	}
 }
 
+void worker_stop_member(struct worker *worker, struct lease *lease, int64_t job_id)
+{
+	int place = chunk_place(lease, job_id);
+
+	if (lease->state == LEASE_HELD)
+		worker_stop_lease(worker, lease, STOP_DRAIN);
+	else if (lease->state == LEASE_SENT && place >= lease->done)
+		slot_stop_member(lease->slot, lease, place);
+}
+
 /* Attempts that took less than this and went well are logged at debug only. */
 enum { WORTH_A_LINE_MS = 1000 };
 
-void worker_settled(void *context, const struct lease *lease, const char *answer, const char *state,
-	const char *run_at)
+/* How the job ended, or all of a chunk alike; the error is NULL where there is none. */
+static const char *settled_result(
+	const struct lease *lease, int64_t job_id, const char **ret_error, int *ret_jobs)
+{
+	bool is_apart = lease->result.kind == RESULT_APART;
+
+	*ret_jobs = lease->chunk && !is_apart ? lease->chunk->size : 1;
+	if (is_apart)
+		return chunk_result_name(lease, job_id, ret_error);
+	*ret_error = lease->result.error;
+	return result_name(lease->result.kind);
+}
+
+void worker_settled(void *context, const struct lease *lease, int64_t job_id, const char *answer,
+	const char *state, const char *run_at)
 {
 	int64_t ms = clock_boot_ms() - lease->answered_ms;
-	bool is_plain = lease->result.kind == RESULT_SUCCEEDED && ms < WORTH_A_LINE_MS;
-	enum log_level level = LOG_INFO;
+	const char *error;
+	int jobs;
+	const char *result = settled_result(lease, job_id, &error, &jobs);
+	bool is_lost = strcmp(answer, "lost") == 0;
+	bool is_plain = strcmp(result, "succeeded") == 0 && ms < WORTH_A_LINE_MS;
 
 	(void)context;
-	if (lease->line && strcmp(answer, "lost") != 0)
-		counters_settled(&lease->line->counters, lease, state);
-	if (strcmp(answer, "lost") == 0)
-		level = LOG_WARN;
-	else if (is_plain)
-		level = LOG_DEBUG;
-	log_at(level, "job_settled", LOG_I("job", lease->job_id), LOG_I("ticket", lease->ticket),
-		LOG_I("attempt", lease->attempt),
-		LOG_S("family", lease->line ? lease->line->name : "?"),
-		LOG_S("result", result_name(lease->result.kind)), LOG_S("answer", answer),
-		LOG_S("state", state ? state : "?"), LOG_S("run_at", run_at ? run_at : "-"),
-		LOG_S("error", lease->result.error ? lease->result.error : "-"), LOG_I("ms", ms));
+	if (lease->line && !is_lost)
+		counters_settled(
+			&lease->line->counters, strcmp(result, "failed") == 0, state, jobs);
+	log_at(is_lost		   ? LOG_WARN
+			: is_plain ? LOG_DEBUG
+				   : LOG_INFO,
+		"job_settled", LOG_I("job", job_id), LOG_I("ticket", lease->ticket),
+		LOG_I("jobs", jobs), LOG_I("attempt", lease->attempt),
+		LOG_S("family", lease->line ? lease->line->name : "?"), LOG_S("result", result),
+		LOG_S("answer", answer), LOG_S("state", state ? state : "?"),
+		LOG_S("run_at", run_at ? run_at : "-"), LOG_S("error", error ? error : "-"),
+		LOG_I("ms", ms));
 }

@@ -11,21 +11,26 @@ const char *const outcome_names[OUTCOMES] = {
 };
 
 /* Postgres knows how long it waited for the claim, and we for how long since. */
-void counters_ran(struct counters *counters, const struct lease *lease, int64_t ended_ns)
+void counters_ran(
+	struct counters *counters, const struct lease *lease, int attempts, int64_t ended_ns)
 {
+	uint64_t times = (uint64_t)attempts;
+	double run_s = (double)(ended_ns - lease->started_ns) / 1e9;
+
 	if (lease->started_ns == 0) /* there was no process to run it */
 		return;
-	histogram_observe(&counters->runs, (double)(ended_ns - lease->started_ns) / 1e9);
+	histogram_observe(&counters->runs, run_s / attempts, times);
 	if (lease->waited_s >= 0)
 		histogram_observe(&counters->waits,
-			lease->waited_s + (double)(lease->started_ns - lease->asked_ns) / 1e9);
+			lease->waited_s + (double)(lease->started_ns - lease->asked_ns) / 1e9,
+			times);
 }
 
-void counters_settled(struct counters *counters, const struct lease *lease, const char *state)
+void counters_settled(struct counters *counters, bool has_failed, const char *state, int jobs)
 {
-	if (lease->result.kind == RESULT_FAILED)
-		counters->failed++;
+	if (has_failed)
+		counters->failed += (uint64_t)jobs;
 	for (int i = 0; state && i < OUTCOMES; i++)
 		if (strcmp(state, outcome_names[i]) == 0)
-			counters->finished[i]++;
+			counters->finished[i] += (uint64_t)jobs;
 }

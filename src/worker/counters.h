@@ -24,10 +24,13 @@ struct counters {
 	struct histogram runs;	/* of attempts, however they ended */
 };
 
-/* An attempt ended at that time of the boot clock. */
-void counters_ran(struct counters *counters, const struct lease *lease, int64_t ended_ns);
+/* So many attempts of a lease have ended by that time of the boot clock, and share it evenly. */
+void counters_ran(
+	struct counters *counters, const struct lease *lease, int attempts, int64_t ended_ns);
 
-/* Postgres has taken its result, and the job is now in that state; NULL: nobody knows. */
-void counters_settled(struct counters *counters, const struct lease *lease, const char *state);
+/*
+ * Postgres has taken the result of so many jobs, which are now in that state; NULL: nobody knows.
+ */
+void counters_settled(struct counters *counters, bool has_failed, const char *state, int jobs);
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/utf8.h"
 #include "families/attempt.h"
 #include "families/family.h"
+#include "queue/chunk.h"
 #include "worker/fence.h"
 #include "worker/logbook.h"
 #include "worker/message.h"
@@ -34,6 +35,7 @@ enum {
 struct pending {
 	int64_t ticket, job_id;
 	int number;
+	bool is_shared; /* the ticket is that of a chunk */
 	bool cancelled;
 	struct pending *prev, *next;
 	const char *payload; /* JSON text, behind the kind */
@@ -57,6 +59,7 @@ struct executor {
 
 	/* Of the attempt that runs: */
 	struct attempt *attempt;
+	bool is_shared;
 	bool cancelled;
 	bool cancel_told; /* attempt_wait() has said so */
 	char *phase;
@@ -137,14 +140,18 @@ static void executor_end_attempt(struct executor *x, json_t *result)
 	atomic_store(&x->logbook->ended, number);
 }
 
-static void executor_cancel(struct executor *x, int64_t ticket)
+static void executor_cancel(struct executor *x, const struct frame *frame)
 {
 	struct pending *pending;
+	int64_t job_id;
 
-	if (x->attempt && x->attempt->ticket == ticket)
+	assert(frame->length == sizeof(job_id));
+	memcpy(&job_id, frame->body, sizeof(job_id));
+	if (x->attempt && x->attempt->ticket == frame->id &&
+		(job_id == 0 || x->attempt->job_id == job_id))
 		x->cancelled = true;
 	DL_FOREACH (x->pending, pending)
-		if (pending->ticket == ticket)
+		if (pending->ticket == frame->id && (job_id == 0 || pending->job_id == job_id))
 			pending->cancelled = true;
 }
 
@@ -172,6 +179,48 @@ static void executor_accept(struct executor *x, const struct frame *frame)
 	if (strlen(pending->payload) < length)
 		pending->answers = pending->payload + strlen(pending->payload) + 1;
 	DL_APPEND(x->pending, pending);
+}
+
+static char *line_kind(const struct chunk_line *line)
+{
+	json_auto_t *kind = NULL;
+
+	if (!line->kind)
+		return xstrdup("");
+	kind = checked(json_loadb(line->kind, line->kind_length, JSON_DECODE_ANY, NULL));
+	return xstrdup(json_string_value(kind));
+}
+
+static void executor_accept_line(struct executor *x, const struct frame *frame,
+	const struct message_attempt *head, const struct chunk_line *line)
+{
+	char *kind CLEANUP(free_ptr) = line_kind(line);
+	size_t kind_size = strlen(kind) + 1;
+	struct pending *pending = xmalloc(sizeof(*pending) + kind_size + line->payload_length + 1);
+
+	*pending = (struct pending){
+		.ticket = frame->id,
+		.job_id = line->job_id,
+		.number = head->number,
+		.is_shared = true,
+		.payload = pending->kind + kind_size,
+	};
+	memcpy(pending->kind, kind, kind_size);
+	memcpy(pending->kind + kind_size, line->payload, line->payload_length);
+	pending->kind[kind_size + line->payload_length] = '\0';
+	DL_APPEND(x->pending, pending);
+}
+
+static void executor_accept_chunk(struct executor *x, const struct frame *frame)
+{
+	struct message_attempt head;
+	struct chunk_line line;
+	const char *text = frame->body + sizeof(head);
+
+	assert(frame->length >= sizeof(head));
+	memcpy(&head, frame->body, sizeof(head));
+	while (chunk_next_line(&text, &line))
+		executor_accept_line(x, frame, &head, &line);
 }
 
 static const char *batch_text(const struct executor *x, const char *key)
@@ -219,8 +268,10 @@ static void executor_read_frames(struct executor *x)
 			executor_begin_batch(x, &frame);
 		else if (frame.type == MESSAGE_ATTEMPT)
 			executor_accept(x, &frame);
+		else if (frame.type == MESSAGE_CHUNK)
+			executor_accept_chunk(x, &frame);
 		else if (frame.type == MESSAGE_CANCEL)
-			executor_cancel(x, frame.id);
+			executor_cancel(x, &frame);
 		else if (frame.type == MESSAGE_TOKEN)
 			executor_take_token(x, &frame);
 	}
@@ -326,6 +377,7 @@ static void executor_do(struct executor *x, const struct pending *pending)
 	json_t *result = NULL;
 	bool ok;
 
+	x->is_shared = pending->is_shared;
 	x->cancelled = x->cancel_told = false;
 	x->done = -1;
 	x->total = -1;
@@ -538,6 +590,9 @@ bool attempt_open_wait(
 	struct buf frame CLEANUP(buf_clear) = {0};
 	const char *token;
 
+	if (x->is_shared)
+		return err_code(e, ERR_TRANSIENT, "wait_in_chunk",
+			"an attempt that shares its ticket cannot wait; the next one is alone");
 	json_decref(TAKE(x->token));
 	executor_tell(x);
 	frame_add(&frame, MESSAGE_WAIT, attempt->ticket, name, strlen(name));

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "queue/chunk.h"
 #include "worker/worker.h"
 
 enum {
@@ -76,15 +77,19 @@ static void on_leased(void *context, int64_t job_id, int64_t ticket)
 	worker_finish(worker, lease, RESULT_RETURNED, NULL, NULL, NULL);
 }
 
-static void on_cancel(void *context, int64_t ticket)
+static void on_cancel(void *context, int64_t job_id, int64_t ticket)
 {
 	struct worker *worker = context;
 	struct lease *lease = lease_table_find(&worker->leases, ticket);
 
-	if (lease && lease->stop == STOP_NONE && lease->state != LEASE_SETTLING) {
-		log_info("cancel_requested", LOG_I("job", lease->job_id), LOG_I("ticket", ticket));
+	if (!lease || lease->stop != STOP_NONE || lease->state == LEASE_SETTLING)
+		return;
+	if (!lease->chunk || chunk_note_cancel(lease, job_id))
+		log_info("cancel_requested", LOG_I("job", job_id), LOG_I("ticket", ticket));
+	if (lease->chunk)
+		worker_stop_member(worker, lease, job_id);
+	else
 		worker_stop_lease(worker, lease, STOP_CANCEL);
-	}
 }
 
 static void on_paused(void *context, const char *family)
@@ -186,13 +191,15 @@ const struct registry_events worker_registry_events = {
 	.fenced = on_fenced,
 };
 
-/* "ready FAMILY", "cancel WORKER TICKET", "pause FAMILY", "limits FAMILY" */
+/* "ready FAMILY", "cancel WORKER TICKET JOB", "pause FAMILY", "limits FAMILY" */
 void worker_notified(void *context, const char *payload)
 {
 	struct worker *worker = context;
 	const char *word = strchr(payload, ' ');
 	size_t id = WORKER_ID_SIZE - 1;
 	struct line *line;
+	char *job;
+	int64_t ticket;
 
 	if (!word)
 		return;
@@ -206,6 +213,7 @@ void worker_notified(void *context, const char *payload)
 		worker_read_families(worker);
 	} else if (strncmp(payload, "cancel ", 7) == 0 &&
 		strncmp(word, worker->registry.worker_id, id) == 0) {
-		on_cancel(worker, strtoll(word + id, NULL, 10));
+		ticket = strtoll(word + id, &job, 10);
+		on_cancel(worker, strtoll(job, NULL, 10), ticket);
 	}
 }

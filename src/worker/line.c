@@ -101,7 +101,7 @@ static int line_quick_slots(const struct line *line)
 	return quick;
 }
 
-/* How many tickets it may have in hand, running ones included. */
+/* How many jobs it may have in hand, running ones included. */
 static int line_capacity(const struct line *line)
 {
 	double run_ms = line->run_ms < 0.01 ? 0.01 : line->run_ms;
@@ -113,9 +113,19 @@ static int line_capacity(const struct line *line)
 	return line->slot_count + (ahead > PREFETCH_MAX ? PREFETCH_MAX : ahead);
 }
 
+static int line_idle_slots(const struct line *line)
+{
+	int idle = 0;
+
+	for (int i = 0; i < line->slot_count; i++)
+		idle += slot_is_idle(line->slots[i]);
+	return idle;
+}
+
 /*
- * A quarter of the capacity at least, or a claim would be sent for each job that ends. A paused
- * family is asked for like any other: the claim finds out, and the line sleeps until it is resumed.
+ * A quarter of the capacity at least, or a claim would be sent for each job that ends. A chunk may
+ * be larger than the capacity; the other slots are to have one as well. A paused family is asked
+ * for like any other: the claim finds out, and the line sleeps until it is resumed.
  */
 int line_room(const struct line *line)
 {
@@ -124,13 +134,15 @@ int line_room(const struct line *line)
 
 	if (!line->is_hungry || line->claim.flying || clock_boot_ms() < line->claim_after_ms)
 		return 0;
+	if (room <= 0 && line->claim.is_chunked && !line->held)
+		return line_idle_slots(line);
 	return room >= (capacity + 3) / 4 || line->held_count == 0 ? (room > 0 ? room : 0) : 0;
 }
 
 void line_unhold(struct line *line, struct lease *lease)
 {
 	DL_DELETE(line->held, lease);
-	line->held_count--;
+	line->held_count -= lease->jobs;
 }
 
 /* By priority, but a stream of better ones cannot keep a lease waiting for ever. */
@@ -151,10 +163,10 @@ void line_hold(struct line *line, struct lease *lease)
 		DL_APPEND(line->held, lease); /* the usual case, without a walk */
 	else
 		DL_INSERT_INORDER(line->held, lease, compare_turns);
-	line->held_count++;
+	line->held_count += lease->jobs;
 }
 
-/* An even share for every slot, but no more than BATCH_MS of work. */
+/* An even share for every slot, but no more than BATCH_MS of work. In jobs. */
 static int line_batch(const struct line *line)
 {
 	int share = (line->held_count + line->slot_count - 1) / line->slot_count;
@@ -172,11 +184,12 @@ static void line_send(struct line *line, struct slot *slot)
 		.beat_ns = fence_last_beat_ns(line->worker->fence)};
 	struct lease *batch = NULL;
 
-	for (int n = line_batch(line); n > 0 && line->held; n--) {
+	for (int n = line_batch(line); n > 0 && line->held;) {
 		struct lease *lease = line->held;
 
 		line_unhold(line, lease);
-		line->sent_count++;
+		line->sent_count += lease->jobs;
+		n -= lease->jobs;
 		DL_APPEND(batch, lease);
 	}
 	slot_send(slot, batch, line->family->name, line->name, &fence, line->timeout_ms);

@@ -34,8 +34,8 @@ struct line {
 	struct sleeper sleeper;
 	uv_timer_t *later;  /* a limit gives way */
 	struct lease *held; /* in the order in which to run them */
-	int held_count;
-	int sent_count;
+	int held_count;	    /* jobs */
+	int sent_count;	    /* jobs, of leases that are with executors */
 	const struct slot_shared *shared;
 	double run_ms; /* of one attempt, a moving average; < 0: not known yet */
 	struct slot **slots;

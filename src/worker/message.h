@@ -20,7 +20,8 @@ enum message {
 	/* Of the attempts that follow: {"family", "run", "queue", "fence_ms", "until_ns"} */
 	MESSAGE_BATCH = 1,
 	MESSAGE_ATTEMPT, /* struct message_attempt, kind, payload; and answers behind a NUL */
-	MESSAGE_CANCEL,	 /* no body */
+	MESSAGE_CHUNK,	 /* some of a ticket: struct message_attempt, lines (queue/chunk.h) */
+	MESSAGE_CANCEL,	 /* int64_t: the job; 0: all of the ticket */
 	MESSAGE_TOKEN,	 /* {"token"} or {"error"}: answers a WAIT */
 
 	/* to the worker */
@@ -30,7 +31,7 @@ enum message {
 	MESSAGE_WAIT,	  /* the name of the wait to be opened */
 };
 
-/* How the body of an ATTEMPT begins. */
+/* How the body of an ATTEMPT begins, and of a CHUNK, where only the number says something. */
 struct message_attempt {
 	int64_t job_id;
 	int32_t number; /* of the job's attempts: 1, 2, ... */

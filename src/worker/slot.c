@@ -13,10 +13,11 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "queue/chunk.h"
 #include "worker/logbook.h"
 #include "worker/message.h"
 
-enum { TERM_TO_KILL_MS = 2000, READ_BYTES = 65536 };
+enum { TERM_TO_KILL_MS = 2000, READ_BYTES = 65536, CHUNK_BYTES = 65536 };
 
 /*
  * A process has two ends, that of its socket and its exit, in either order: only after both is
@@ -74,7 +75,7 @@ static struct lease *slot_take_first(struct slot *slot)
 	struct lease *lease = slot->leases;
 
 	DL_DELETE(slot->leases, lease);
-	slot->count--;
+	slot->count -= lease->jobs - lease->done;
 	lease->slot = NULL;
 	return lease;
 }
@@ -95,39 +96,72 @@ static void slot_arm_timeout(struct slot *slot, int64_t now_ns)
 		uv_timer_stop(slot->timer);
 }
 
+/* A job of a chunk that was told to stop may run on, while those before it are answered. */
+static bool is_stopping(const struct lease *lease)
+{
+	return lease->chunk && lease->done <= lease->chunk->stopping;
+}
+
 /* The first lease runs, or is about to: its timeout counts from here. */
 static void slot_begin_first(struct slot *slot, int64_t now_ns)
 {
+	struct lease *first = slot->leases;
+
+	if (first && slot->force != FORCE_NONE && is_stopping(first))
+		return;
 	slot->force = FORCE_NONE;
-	if (!slot->leases) {
+	if (!first) {
 		uv_timer_stop(slot->timer);
 		return;
 	}
-	slot->leases->started_ns = now_ns;
+	first->started_ns = now_ns;
 	slot_arm_timeout(slot, now_ns);
-	if (slot->leases->stop != STOP_NONE)
-		slot_stop(slot, slot->leases, slot->leases->stop);
+	if (first->stop != STOP_NONE)
+		slot_stop(slot, first, first->stop);
+}
+
+/* So many attempts of the first lease have ended, which began then. */
+static void slot_advance_first(
+	struct slot *slot, int count, const char *body, int64_t begun_ns, int64_t ended_ns)
+{
+	const struct slot_shared *shared = slot->shared;
+	struct lease *lease = slot->leases;
+
+	slot->count -= count;
+	lease->done += count;
+	lease->run_ns += ended_ns - begun_ns;
+	lease->started_ns = ended_ns;
+	if (lease->chunk && body[0]) {
+		shared->events->member(shared->context, lease, lease->done - 1, body);
+		body = "";
+	}
+	if (lease->done < lease->jobs)
+		return;
+	slot_take_first(slot);
+	slot->must_end |= lease->stop != STOP_NONE;
+	lease->started_ns = ended_ns - lease->run_ns;
+	shared->events->result(shared->context, lease, body, ended_ns);
 }
 
 /*
- * The first `count` leases have ended, the last of them as `body` says, the others well. They
+ * The first `count` attempts have ended, the last of them as `body` says, the others well. They
  * share the time since the first one began: nobody looked at the clock in between.
  */
 static void slot_answer(struct slot *slot, int count, const char *body, int64_t now_ns)
 {
-	const struct slot_shared *shared = slot->shared;
 	int64_t begun_ns = slot->leases ? slot->leases->started_ns : 0;
 	int64_t each_ns = count > 0 ? (now_ns - begun_ns) / count : 0;
 
 	slot->answered += count;
 	slot->failures += body[0] != '\0';
-	for (; count > 0; count--) {
-		struct lease *lease = slot_take_first(slot);
+	while (count > 0) {
+		int left = slot->leases->jobs - slot->leases->done;
+		int some = left < count ? left : count;
+		int64_t ended_ns = begun_ns + some * each_ns;
 
-		slot->must_end |= lease->stop != STOP_NONE;
-		lease->started_ns = begun_ns;
-		begun_ns += each_ns;
-		shared->events->result(shared->context, lease, count == 1 ? body : "", begun_ns);
+		count -= some;
+		slot_advance_first(slot, some, count == 0 ? body : "", begun_ns, ended_ns);
+		begun_ns = ended_ns;
 	}
 }
 
@@ -181,9 +215,11 @@ static void slot_process_gone(struct slot *slot, struct executor_process *proces
 	slot->attempts = slot->answered = slot->failures = 0;
 	slot->force = FORCE_NONE;
 	uv_timer_stop(slot->timer);
-	if (slot->leases)
+	if (slot->leases) {
+		slot->leases->started_ns -= slot->leases->run_ns;
 		shared->events->crashed(shared->context, slot_take_first(slot),
 			process_describe(process, how, sizeof(how)));
+	}
 	while (slot->leases)
 		shared->events->unstarted(shared->context, slot_take_first(slot));
 	shared->events->freed(shared->context);
@@ -442,6 +478,28 @@ static void add_attempt(struct buf *out, const struct lease *lease)
 	}
 }
 
+static void add_lines(struct buf *out, const struct lease *lease, const char *text, size_t length)
+{
+	struct message_attempt head = {.number = lease->attempt};
+
+	frame_begin(out, MESSAGE_CHUNK, lease->ticket, sizeof(head) + length);
+	buf_add(out, &head, sizeof(head));
+	buf_add(out, text, length);
+}
+
+/* Lines of a chunk go as they came, too, but in frames that are not too long to be one. */
+static void add_chunk(struct buf *out, const struct lease *lease)
+{
+	const char *begin = lease->payload, *end = begin;
+	struct chunk_line line;
+
+	while (chunk_next_line(&end, &line))
+		if (end - begin >= CHUNK_BYTES || !*end) {
+			add_lines(out, lease, begin, (size_t)(end - begin));
+			begin = end;
+		}
+}
+
 void slot_send(struct slot *slot, struct lease *leases, const char *run, const char *family,
 	const struct fence_terms *fence, int64_t timeout_ms)
 {
@@ -455,9 +513,12 @@ void slot_send(struct slot *slot, struct lease *leases, const char *run, const c
 		lease->slot = slot;
 		if (lease->timeout_ms == 0)
 			lease->timeout_ms = timeout_ms;
-		add_attempt(&out, lease);
-		slot->count++;
-		slot->attempts++;
+		if (lease->chunk)
+			add_chunk(&out, lease);
+		else
+			add_attempt(&out, lease);
+		slot->count += lease->jobs;
+		slot->attempts += lease->jobs;
 	}
 	slot->leases = leases;
 	if (slot->state == SLOT_EMPTY && !slot_start(slot)) {
@@ -473,12 +534,28 @@ void slot_send(struct slot *slot, struct lease *leases, const char *run, const c
 	slot_begin_first(slot, clock_boot_ns());
 }
 
-static void slot_ask(struct slot *slot, const struct lease *lease)
+/* job_id 0: all jobs of the lease */
+static void slot_ask(struct slot *slot, const struct lease *lease, int64_t job_id)
 {
 	struct buf out = {0};
 
-	frame_add(&out, MESSAGE_CANCEL, lease->ticket, NULL, 0);
+	frame_add(&out, MESSAGE_CANCEL, lease->ticket, (const char *)&job_id, sizeof(job_id));
 	slot_write(slot, &out);
+}
+
+/* The place of the job of the first lease that runs, by the logbook. */
+static int slot_place(const struct slot *slot)
+{
+	const struct lease *first = slot->leases;
+	int place = first->done + slot_untold(slot);
+
+	return place < first->jobs ? place : first->jobs - 1;
+}
+
+static void slot_be_patient(struct slot *slot)
+{
+	slot->force = FORCE_ASKED;
+	slot_arm(slot, slot->shared->cancel_grace_ms);
 }
 
 void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason)
@@ -491,11 +568,24 @@ void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason)
 		slot_kill(slot); /* somebody else may be at it already */
 		return;
 	}
-	slot_ask(slot, lease);
-	if (lease == slot->leases && slot->force == FORCE_NONE) {
-		slot->force = FORCE_ASKED;
-		slot_arm(slot, slot->shared->cancel_grace_ms);
-	}
+	slot_ask(slot, lease, 0);
+	if (lease != slot->leases || slot->force != FORCE_NONE)
+		return;
+	if (lease->chunk)
+		lease->chunk->stopping = slot_place(slot);
+	slot_be_patient(slot);
+}
+
+void slot_stop_member(struct slot *slot, struct lease *lease, int place)
+{
+	if (!slot->process)
+		return;
+	slot_ask(slot, lease, chunk_job(lease, place));
+	slot->must_end = true;
+	if (lease != slot->leases || slot->force != FORCE_NONE || slot_place(slot) != place)
+		return;
+	lease->chunk->stopping = place;
+	slot_be_patient(slot);
 }
 
 void slot_tell_token(struct slot *slot, const struct lease *lease, const char *body)
@@ -540,10 +630,21 @@ static void slot_check_timeout(struct slot *slot)
 		begun_ns = now_ns;
 	if (begun_ns > first->started_ns)
 		first->started_ns = begun_ns;
-	if (first->timeout_ms > 0 && now_ns - first->started_ns >= first->timeout_ms * 1000000)
-		slot_stop(slot, first, STOP_TIMEOUT);
-	else
+	if (first->timeout_ms <= 0 || now_ns - first->started_ns < first->timeout_ms * 1000000) {
 		slot_arm_timeout(slot, now_ns);
+		return;
+	}
+	if (first->chunk)
+		first->chunk->timed_out = slot_place(slot);
+	slot_stop(slot, first, STOP_TIMEOUT);
+}
+
+/* It is not the job any more that was told to stop, as a message that is on its way will say. */
+static bool has_moved_on(const struct slot *slot)
+{
+	const struct chunk *chunk = slot->leases->chunk;
+
+	return chunk && slot_place(slot) > chunk->stopping;
 }
 
 /* The timeout of what runs, or the next step of stopping it; or an executor that does not leave. */
@@ -560,6 +661,10 @@ static void on_timer(uv_timer_t *timer)
 	slot_look(slot);
 	if (!slot->leases)
 		return;
+	if (slot->force != FORCE_NONE && has_moved_on(slot)) {
+		slot_be_patient(slot);
+		return;
+	}
 	switch (slot->force) {
 	case FORCE_NONE:
 		slot_check_timeout(slot);

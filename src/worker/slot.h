@@ -11,6 +11,9 @@
  * group gets SIGTERM once the grace time is over, then SIGKILL. When an executor dies, its group is
  * killed before anybody else can get the job; the attempt that ran has crashed, those behind it
  * have not started. Runs on the worker's loop, never blocks.
+ *
+ * A lease may be of a chunk of jobs (queue/chunk.h), which are attempts like any other; it leaves
+ * when all of them have ended, or when its executor dies: lease->done of them have ended by then.
  */
 #ifndef ATHENA_WORKER_SLOT_H
 #define ATHENA_WORKER_SLOT_H
@@ -26,9 +29,12 @@ struct slot;
 struct slot_events {
 	/*
 	 * An attempt has its result, body as in worker/message.h, and ended at that time of the
-	 * boot clock. The lease left the slot.
+	 * boot clock. The lease left the slot. Of a chunk the body is empty: `member` has told.
 	 */
 	void (*result)(void *context, struct lease *lease, const char *body, int64_t ended_ns);
+	/* The job at that place of a chunk did not succeed. The lease stays, or `result` follows.
+	 */
+	void (*member)(void *context, struct lease *lease, int place, const char *body);
 	/* The executor died under it; `how` says how. The lease left the slot. */
 	void (*crashed)(void *context, struct lease *lease, const char *how);
 	/* It had been sent, but the executor died before its turn. The lease left the slot. */
@@ -65,11 +71,11 @@ struct slot {
 	const struct slot_shared *shared;
 	enum slot_state state;
 	struct lease *leases; /* sent, in order */
-	int count;
-	int attempts;  /* that this executor was given */
-	int answered;  /* of those */
-	int failures;  /* of those, that did not succeed */
-	bool must_end; /* replace it once it has nothing to do */
+	int count;	      /* of their attempts, that were not answered */
+	int attempts;	      /* that this executor was given */
+	int answered;	      /* of those */
+	int failures;	      /* of those, that did not succeed */
+	bool must_end;	      /* replace it once it has nothing to do */
 	enum slot_force force;
 	struct executor_process *process;
 	uv_timer_t *timer;
@@ -92,6 +98,12 @@ void slot_look(struct slot *slot);
 
 /* Tells one attempt to stop, with increasing force, or at once where there is no time. */
 void slot_stop(struct slot *slot, struct lease *lease, enum stop_reason reason);
+
+/*
+ * Tells the job at that place of a chunk to stop, or not to begin. Force is for one that runs; one
+ * that begins just now is met when this is called again.
+ */
+void slot_stop_member(struct slot *slot, struct lease *lease, int place);
 
 /* Answers `wait` while the attempt runs; body: what MESSAGE_TOKEN carries. */
 void slot_tell_token(struct slot *slot, const struct lease *lease, const char *body);

@@ -131,13 +131,15 @@ static void worker_set_beat(struct worker *worker)
 	uv_timer_start(&worker->heartbeat, on_heartbeat, (uint64_t)beat_ms, (uint64_t)beat_ms);
 }
 
-/* Claims of a family that was limited otherwise than it is have taken nothing of it. */
-static void line_set_limits(struct line *line, bool is_limited, bool is_keyed)
+/* Claims of a family that was limited otherwise than it is have taken nothing, or not all, of it.
+ */
+static void line_set_claim(struct line *line, bool is_limited, bool is_keyed, bool is_chunked)
 {
-	if (line->claim.is_limited != is_limited)
+	if (line->claim.is_limited != is_limited || line->claim.is_chunked != is_chunked)
 		line_wake(line);
 	line->claim.is_limited = is_limited;
 	line->claim.is_keyed = is_keyed;
+	line->claim.is_chunked = is_chunked;
 }
 
 static void on_family_rows(void *context, const PGresult *rows, const struct err *e)
@@ -150,8 +152,8 @@ static void on_family_rows(void *context, const PGresult *rows, const struct err
 
 		line->lease_ms = row_i64(rows, row, "lease_ms");
 		line->timeout_ms = row_i64(rows, row, "timeout_ms");
-		line_set_limits(
-			line, row_bool(rows, row, "is_limited"), row_bool(rows, row, "is_keyed"));
+		line_set_claim(line, row_bool(rows, row, "is_limited"),
+			row_bool(rows, row, "is_keyed"), row_bool(rows, row, "chunked"));
 		line_compare(line, config_family_find(worker->config, name), rows, row);
 	}
 	worker->knows_families |= !e;
@@ -290,7 +292,8 @@ static void on_claim_done(void *context, struct lease *leases, int count, const 
 	DL_FOREACH_SAFE (leases, lease, next) {
 		lease->line = line;
 		lease_table_add(&worker->leases, lease);
-		late += lease->waited_s * 1000 > SLEEPER_LATE_MS;
+		if (lease->waited_s * 1000 > SLEEPER_LATE_MS)
+			late += lease->jobs;
 	}
 	line_take(line, leases);
 	if (line->claim.found == CLAIM_LITTLE)

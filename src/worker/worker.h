@@ -108,8 +108,8 @@ void worker_free(struct worker *worker);
 
 /* worker/attempts.c: what slots tell about attempts, and what becomes of them. */
 extern const struct slot_events worker_slot_events;
-void worker_settled(void *context, const struct lease *lease, const char *answer, const char *state,
-	const char *run_at);
+void worker_settled(void *context, const struct lease *lease, int64_t job_id, const char *answer,
+	const char *state, const char *run_at);
 
 /* worker/attempts.c: a wait was opened for an attempt that runs, or could not be. */
 void worker_wait_opened(void *context, struct lease *lease, const char *token, const char *error);
@@ -120,6 +120,9 @@ void worker_finish(struct worker *worker, struct lease *lease, enum result_kind 
 
 /* Stops an attempt, or hands back, cancels or drops what has not begun. */
 void worker_stop_lease(struct worker *worker, struct lease *lease, enum stop_reason reason);
+
+/* Cancels one job of a chunk. One that has not begun goes back whole, to be cancelled there. */
+void worker_stop_member(struct worker *worker, struct lease *lease, int64_t job_id);
 
 /* worker/hearing.c: what Postgres says. */
 

@@ -62,6 +62,9 @@ thumbs      0          0        0     0        0   20 s    1 min         5      
     ("set noop --rate 1/0.5s", 2, "option --rate must be a number of starts and a time, such as 100/1m, or 0, not '1/0.5s'"),
     ("set noop --rate 0/1m", 2, "option --rate must be a number of starts and a time, such as 100/1m, or 0, not '0/1m'"),
     ("set noop --rate 1/40d", 2, "rate_period is 1 s to 31 days"),
+    ("set noop --chunked yes --max-running 3", 2, "a chunked family has no limits"),
+    ("set noop --chunked maybe", 2, 'option --chunked: "chunked" must be one of yes, no, not "maybe"\n'
+                                    "  next: athena family set --help"),
     ("set noop --rate-burst 3", 2, "rate_count comes with rate_period, and rate_burst with both"),
     ("pause nobody", 1, 'unknown family "nobody"\n  next: athena family list'),
     ("resume clown", 1, 'unknown family "clown"; did you mean "clone"?\n  next: athena family list'),
@@ -71,6 +74,17 @@ def test_mistakes(run, database, words, status, text):
     done = run("athena", "family", *words.split(), status=status)
     verb = words.split()[0]
     assert (done.stdout, done.stderr) == ("", f"athena family {verb}: {text}\n")
+
+
+def test_chunked(run, database):
+    run("athena", "family", "add", "clicks", "--chunked", "yes")
+    assert family(run, "clicks")["chunked"] is True
+    assert re.search(r"^  chunked +jobs share tickets$", run("athena", "family", "show", "clicks").stdout, re.M)
+    run("athena", "family", "set", "clicks", "--summary", "of a mouse")
+    assert family(run, "clicks")["chunked"] is True
+    run("athena", "family", "set", "clicks", "--chunked", "no")
+    assert family(run, "clicks")["chunked"] is False
+    assert "chunked" not in run("athena", "family", "show", "clicks").stdout
 
 
 def test_limits(run, database):

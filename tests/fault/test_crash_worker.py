@@ -32,6 +32,9 @@ claim(noop).answered            mixed    *kill *drop executor backend
 claim_limited.send          limited  kill error drop
 claim_limited.sent          limited  kill drop
 claim_limited.answered      limited  kill drop
+claim_chunked(noop).send        chunks   kill error drop
+claim_chunked(noop).sent        chunks   *kill *drop backend
+claim_chunked(noop).answered    chunks   *kill drop executor
 dispatch.send             mixed    *kill executor
 dispatch.sent             mixed    kill *executor
 execute.begin             mixed    *kill
@@ -46,12 +49,24 @@ settle.answered           mixed    *kill drop
 settle_succeeded.send     mixed    *kill error *refuse drop executor
 settle_succeeded.sent     mixed    kill *drop backend
 settle_succeeded.answered mixed    kill *drop
+settle_chunks.send        chunks   *kill error refuse drop executor
+settle_chunks.sent        chunks   kill *drop backend
+settle_chunks.answered    chunks   kill *drop
+settle_chunk.send         chunks   kill error *refuse drop
+settle_chunk.sent         chunks   *kill *drop backend
+settle_chunk.answered     chunks   kill *drop
 event_insert.send         talk     kill error refuse drop
 event_insert.sent         talk     kill drop
 event_insert.answered     talk     *kill drop
 unregister.send           goodbye  kill error drop
 unregister.sent           goodbye  kill *drop
 unregister.answered       goodbye  kill drop
+dispatch.sent             chunks   kill executor
+execute.begun             chunks   *kill
+execute.end               chunks   *kill
+execute.sent              chunks   kill
+result.read               chunks   kill executor
+crash.read                chunks   *kill
 claim(noop).sent          slow     late
 claim(noop).answered      slow     *late
 dispatch.send             slow     *late
@@ -61,6 +76,10 @@ settle_succeeded.send     slow     late
 settle_succeeded.answered slow     late
 heartbeat.send            slow     late
 heartbeat.answered        slow     late
+claim_chunked(noop).sent        shared   *late
+dispatch.send             shared   late
+settle_chunks.send        shared   late
+settle_chunk.send         shared   late
 """
 
 
@@ -101,7 +120,27 @@ def limited(database):
     enqueue(database, 4)
 
 
-LOADS = {"mixed": mixed, "trickle": trickle, "burst": burst, "limited": limited, "slow": slow, "talk": talk, "goodbye": trickle}
+def chunks(database):
+    """Jobs that share tickets, of which some succeed whole."""
+    database.query("UPDATE athena.families SET chunked = true WHERE name = 'noop'")
+    enqueue(database, 20)
+    database.query("INSERT INTO athena.jobs (family, payload) SELECT 'noop', CASE n WHEN 3 THEN '{\"fail_times\": 1}'"
+                   " WHEN 5 THEN '{\"crash\": \"exit\", \"fail_times\": 1}' WHEN 7 THEN '{\"fail\": \"permanent\"}'"
+                   " ELSE '{\"sleep_ms\": 5}' END::jsonb FROM generate_series(1, 12) AS n")
+    enqueue(database, 1, unique_key="alone")
+    enqueue(database, 20)
+
+
+def shared(database):
+    """Chunks that take so long that they meet whoever runs them beside."""
+    database.query("UPDATE athena.families SET chunked = true WHERE name = 'noop'")
+    enqueue(database, 3, payload='{"sleep_ms": 700}')
+    database.query("INSERT INTO athena.jobs (family, payload) SELECT 'noop', CASE n WHEN 2 THEN '{\"fail_times\": 1}'"
+                   " ELSE '{\"sleep_ms\": 700}' END::jsonb FROM generate_series(1, 3) AS n")
+
+
+LOADS = {"mixed": mixed, "trickle": trickle, "burst": burst, "limited": limited, "slow": slow, "talk": talk, "goodbye": trickle,
+         "chunks": chunks, "shared": shared}
 
 
 @pytest.mark.parametrize("point, load, harm", rows(ROWS))

@@ -86,13 +86,16 @@ def test_a_worker_that_is_stopped_past_its_lease(short, start, workers, fault):
     assert [finding for finding in findings if finding.startswith("nobody_ran_beside_another: job")], findings
 
 
-def test_the_accounts_balance_after_any_harm(short, start, workers):
+@pytest.mark.parametrize("chunked", [False, True], ids=["", "chunked"])
+def test_the_accounts_balance_after_any_harm(short, start, workers, chunked):
     """Two workers, and somebody who answers; five times a second something bad happens to one of the two."""
+    short.query("UPDATE athena.families SET chunked = %s WHERE name = 'noop'", chunked)
+    short.query("UPDATE athena.settings SET value = '20' WHERE name = 'chunk_jobs'")
     chance = random.Random(7)
     pair = [start(reconnect_min="10ms", reconnect_max="50ms") for _ in range(2)]
     short.query("INSERT INTO athena.jobs (family, max_attempts, payload, priority, run_at)"
                 " SELECT 'noop', 20, CASE n % 8 WHEN 0 THEN '{\"fail_times\": 1}' WHEN 1 THEN '{\"crash\": \"kill\", \"fail_times\": 1}'"
-                " ELSE jsonb_build_object('sleep_ms', n % 40) END, n % 10, now() + n % 50 * interval '20 ms'"
+                " ELSE jsonb_build_object('sleep_ms', n % 40) END, n % 10, now() + greatest(n % 50 - 25, 0) * interval '40 ms'"
                 " FROM generate_series(1, 800) AS n")
     short.query("INSERT INTO athena.jobs (family, max_attempts, run_at)"
                 " SELECT 'ask', 20, now() + n * interval '60 ms' FROM generate_series(1, 100) AS n")

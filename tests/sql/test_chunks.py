@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """Chunked families: one ticket, one lease and one outcome for many jobs, and each job accounted for."""
+import json
 import random
 
 import psycopg
@@ -65,6 +66,13 @@ def test_jobs_with_something_of_their_own_do_not_share(tiny, column, value):
     assert rows(tiny, "ready") + rows(tiny, "scheduled") == 4
 
 
+def test_large_payloads_do_not_share(tiny):
+    assert len(enqueue(tiny, 4, payload='{"pad": "%s"}' % ("x" * 9000))) == 4
+    assert rows(tiny, "chunks") == 0
+    _, leases = claim(tiny)
+    assert sum(lease["jobs"] for lease in leases) == 4
+
+
 def test_other_families_and_lanes_of_the_same_statement_stay_apart(tiny):
     tiny.query("UPDATE athena.settings SET value = '500' WHERE name = 'chunk_jobs'")
     tiny.query("INSERT INTO athena.jobs (family, priority) SELECT CASE n % 2 WHEN 0 THEN 'tiny' ELSE 'noop' END, n % 3"
@@ -78,6 +86,16 @@ def test_other_families_and_lanes_of_the_same_statement_stay_apart(tiny):
 def test_a_chunked_family_has_no_limits(tiny):
     with pytest.raises(psycopg.errors.CheckViolation, match="a chunked family has no limits"):
         tiny.query("UPDATE athena.families SET max_running = 1 WHERE name = 'tiny'")
+
+
+def test_jobs_before_one_are_counted(tiny):
+    tiny.query("SELECT setval('athena.tickets', 1004)")
+    jobs = enqueue(tiny, 5) + enqueue(tiny, 4) + enqueue(tiny, 1) + enqueue(tiny, 3, priority=9)
+    assert rows(tiny, "chunks") == 3
+    assert [tiny.value("SELECT athena.jobs_ahead(%s, 10000)", job) for job in jobs] == [0] * 5 + [5] * 4 + [9] + [10] * 3
+    assert tiny.value("SELECT athena.jobs_ahead(%s, 7)", jobs[-1]) == 7
+    claim(tiny)
+    assert tiny.value("SELECT athena.jobs_ahead(%s, 7)", jobs[-1]) == 0
 
 
 # Claim and settle
@@ -362,6 +380,29 @@ def test_progress_of_one_of_many(tiny):
         assert tiny.value("SELECT athena.set_progress(%s, %s, %s, 1, 2, 'rows')", worker.id, job, lease["ticket"])
     assert not tiny.value("SELECT athena.set_progress(%s, 1000000, %s, 1, 2, 'rows')", worker.id, lease["ticket"])
     assert tiny.value("SELECT progress ->> 'done' FROM athena.job_status WHERE job_id = %s", second) == "1"
+
+
+# Waits
+
+def test_none_of_many_can_wait(tiny):
+    enqueue(tiny, 20)
+    worker, leases = claim(tiny)
+    lease = max(leases, key=lambda lease: lease["jobs"])
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is that of many jobs, none of which can wait"):
+        tiny.query("SELECT athena.open_wait(%s, %s, %s)", worker.id, lease["job_id"], lease["ticket"])
+
+
+def test_what_has_waited_comes_back_alone_with_its_answers(tiny):
+    jobs = [enqueue(tiny, 1)[0] for _ in range(3)]
+    worker = Worker(tiny, "tiny")
+    rows = [row for job in jobs for row in worker.claim_chunked(1, "tiny", tickets=1) if row["job_id"] == job]
+    tokens = [tiny.value("SELECT athena.open_wait(%s, %s, %s, 'asked')", worker.id, row["job_id"], row["ticket"]) for row in rows]
+    assert {worker.settle(row, "parked", retry_in="1 h")["state"] for row in rows} == {"waiting"}
+    for number, token in enumerate(tokens):
+        assert tiny.query("SELECT * FROM athena.complete_wait(%s, %s)", token, json.dumps({"n": number}))
+    again = worker.claim_chunked(100, "tiny")
+    assert [(row["job_id"], row["jobs"], row["answers"]) for row in again] == [
+        (job, 1, {"asked": {"n": number}}) for number, job in enumerate(jobs)]
 
 
 # Lists, retention, the law

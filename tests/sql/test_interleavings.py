@@ -7,6 +7,7 @@ What each answers, whether the second waits, and where the job is in the end, st
 interleavings.tsv. Whatever the answers, the law of conservation holds and depth is exact.
 """
 import collections
+import json
 
 import psycopg
 import pytest
@@ -33,14 +34,20 @@ CLAIM = ("family", "other", lambda _: 5, lambda _: list(range(10)), lambda _: [0
 
 # As the database was before there were jobs; and anybody may lead the lanes.
 EMPTY = "; ".join([*(f"DELETE FROM athena.{name}" for name in (
-    "jobs", "outcomes", "ready", "scheduled", "leases", "waiting", "waits", "uniques", "failures", "tallies", "totals", "cancel_requests",
+    "jobs", "outcomes", "chunks", "ready", "scheduled", "leases", "waiting", "waits", "uniques", "failures", "tallies", "totals",
+    "cancel_requests",
     "workers")), "UPDATE athena.lanes SET last_by = NULL, last_at = now(), position = 0",
-    "UPDATE athena.families SET paused_at = NULL WHERE paused_at IS NOT NULL"])
+    "UPDATE athena.families SET paused_at = NULL, chunked = false WHERE paused_at IS NOT NULL OR chunked"])
 
 # By name, what one session sends. Lanes are called without their lead, which only saves work.
 MOVES = {
     "insert": called("INSERT INTO athena.jobs (family, unique_key) VALUES ('noop', 'key') RETURNING 'inserted'"),
     "claim": sent("claim", *CLAIM),
+    "claim chunks": sent("claim_chunked", *CLAIM, lambda _: 5),
+    "succeed whole": sent("settle_chunks", "holder", lambda scene: [scene.ticket]),
+    "succeed in part": sent("settle_chunk", "holder", "ticket", lambda scene: json.dumps(
+        {scene.job - 1: {"result": "succeeded"}, scene.job: {"result": "failed"}})),
+    "hand back chunk": called("SELECT answer || ' ' || coalesce(state::text, '') FROM athena.settle(%(holder)s, %(job)s - 1, %(ticket)s, 'returned')"),
     "succeed": sent("settle_succeeded", "holder", lambda scene: [scene.ticket]),
     "fail": called("SELECT answer || ' ' || coalesce(state::text, '') FROM athena.settle(%(holder)s, %(job)s, %(ticket)s, 'failed')"),
     "hand back": called("SELECT answer || ' ' || coalesce(state::text, '') FROM athena.settle(%(holder)s, %(job)s, %(ticket)s, 'returned')"),
@@ -60,6 +67,7 @@ MOVES = {
     "complete": called("SELECT answer || ' ' || state FROM athena.complete_wait(%(token)s)"),
     "refuse": called("SELECT answer || ' ' || state FROM athena.fail_wait(%(token)s, 'no')"),
     "time out": called("SELECT athena.lane_waits(10)"),
+    "split": called("SELECT athena.split_ready(10)"),
     "pause": sent("family_pause", "family"),
     "resume": sent("family_resume", "family"),
 }
@@ -75,6 +83,8 @@ STARTS = {
     "asking": ["open wait", "park", "complete", "refuse", "succeed", "fail", "cancel", "rescue dead", "deadlines", "heartbeat"],
     "waiting": ["complete", "refuse", "time out", "cancel", "retry", "park", "insert", "rescue dead", "prune pair"],
     "dead": ["retry", "cancel", "insert", "prune rows", "prune pair"],
+    "shared": ["claim chunks", "claim", "cancel", "split", "prune pair"],
+    "shared lease": ["succeed whole", "succeed in part", "hand back chunk", "leave", "heartbeat", "rescue dead", "deadlines", "cancel"],
 }
 
 Row = collections.namedtuple("Row", "start first second answers course committed place_committed "
@@ -103,9 +113,11 @@ class Scene:
         self.holder, self.other = worker.id, Worker(self.database, conn=self.sessions[0]).id
         self.old = self.finish(worker, self.database.enqueue("noop"))
         self.job = self.ticket = self.token = self.seen = None
-        if start != "absent":
+        if start.startswith("shared"):
+            self.job = self.enqueue_shared()
+        elif start != "absent":
             self.job = self.database.enqueue("noop", unique_key="key")
-        getattr(self, start, lambda _: None)(worker)
+        getattr(self, start.replace(" ", "_"), lambda _: None)(worker)
         self.seen = self.database.value("UPDATE athena.workers SET heartbeat_at = now() - interval '1 h'"
                                         " WHERE id = %s RETURNING heartbeat_at", self.holder)
 
@@ -116,6 +128,17 @@ class Scene:
         self.database.query("UPDATE athena.outcomes SET finished_at = now() - interval '1 year'")
         return job
 
+    def enqueue_shared(self):
+        """The second of three that share a ticket, of a family that is chunked no more."""
+        self.database.query("SELECT setval('athena.tickets', (last_value / 1000 + 1) * 1000) FROM athena.tickets")
+        self.database.query("UPDATE athena.families SET chunked = true WHERE name = 'noop'")
+        _, job, _ = sorted(self.database.column("INSERT INTO athena.jobs (family) SELECT 'noop' FROM generate_series(1, 3) RETURNING id"))
+        self.database.query("UPDATE athena.families SET chunked = false WHERE name = 'noop'")
+        return job
+
+    def shared_lease(self, worker):
+        self.lease(worker.claim_chunked())
+
     def paused(self, _):
         self.database.query("SELECT athena.pause('noop')")
 
@@ -124,7 +147,10 @@ class Scene:
         worker.settle(row, "snoozed")
 
     def leased(self, worker):
-        (row,) = worker.claim()
+        self.lease(worker.claim())
+
+    def lease(self, rows):
+        (row,) = rows
         self.ticket = row["ticket"]
         self.database.query("UPDATE athena.leases SET claimed_at = now() - interval '1 h',"
                             " deadline_at = now() - interval '1 h'")
@@ -151,6 +177,8 @@ class Scene:
             " SELECT job_id, 'ready' AS place FROM athena.ready UNION ALL SELECT job_id, 'scheduled' FROM athena.scheduled"
             " UNION ALL SELECT job_id, 'leased' FROM athena.leases UNION ALL SELECT job_id, state::text FROM athena.outcomes"
             " UNION ALL SELECT job_id, 'waiting' FROM athena.waiting UNION ALL SELECT job_id, 'wait ' || state FROM athena.waits"
+            " UNION ALL SELECT m.id, CASE p::text WHEN 'running' THEN 'leased' ELSE p::text END"
+            "  FROM athena.chunks AS c, athena.chunk_place(c) AS p, athena.ids_of(c.jobs) AS m (id) WHERE m.id <> lower(c.jobs)"
             " UNION ALL SELECT job_id, 'to be cancelled' FROM athena.cancel_requests) AS p"
             " WHERE p.job_id <> %s ORDER BY p.job_id, p.place", self.old)
         return ", ".join(row["place"] for row in found) or "nowhere"
@@ -167,6 +195,8 @@ def told(background):
         return f"{error.sqlstate}: {error.diag.message_primary.split(':')[0]}"
     if not rows:
         return "nothing"
+    if {"answer", "state"} <= rows[0].keys():
+        return ", ".join(f"{row['answer']} {row['state']}" for row in rows)
     if "ticket" in rows[0]:
         return f"{len(rows)} claimed"
     if "settled" in rows[0]:

@@ -130,8 +130,8 @@ class Session(threading.Thread):
 
     def park(self):
         """Hands a token out, and parks, for ever or so short that it is late already."""
-        if self.held:
-            row = self.held.pop(self.random.randrange(len(self.held)))
+        if lone := [row for row in self.held if row.get("jobs", 1) == 1]:
+            self.held.remove(row := self.random.choice(lone))
             ((token,),) = (row.values() for row in self.ask("SELECT athena.open_wait(%s, %s, %s)",
                                                             self.worker.id, row["job_id"], row["ticket"]))
             if token:

@@ -140,11 +140,12 @@ class Accounts:
         from sessions import counted_depth, depth
         self.executions = ledger.executions()
         self.retried = set(retried)
-        self.outcomes = database.query(f"SELECT * FROM {schema}.outcomes")
+        outcomes = "athena.finished" if schema == "athena" else f"{schema}.outcomes"
+        self.outcomes = database.query(f"SELECT * FROM {outcomes}")
         self.failures = database.query(f"SELECT * FROM {schema}.failures")
         self.outcomes_of_jobs = database.query(
             f"SELECT j.id, count(o.job_id) AS outcomes FROM {schema}.jobs AS j"
-            f" LEFT JOIN {schema}.outcomes AS o ON o.job_id = j.id GROUP BY j.id")
+            f" LEFT JOIN {outcomes} AS o ON o.job_id = j.id GROUP BY j.id")
         self.parked = {(row["job_id"], row["ticket"]) for row in database.query(
             "SELECT job_id, ticket FROM athena.waits WHERE parked_at IS NOT NULL")}
         self.offenders = database.conservation()
@@ -180,7 +181,7 @@ def wait_drained(database, deadline_s=30.0):
     """Until every job has an outcome."""
     wait_until(lambda: database.value(
         "SELECT count(*) FROM athena.jobs AS j WHERE NOT EXISTS"
-        " (SELECT FROM athena.outcomes AS o WHERE o.job_id = j.id)") == 0, deadline_s, "every job has ended", every_s=0.05)
+        " (SELECT FROM athena.finished AS o WHERE o.job_id = j.id)") == 0, deadline_s, "every job has ended", every_s=0.05)
 
 
 def left_behind(database, programs):

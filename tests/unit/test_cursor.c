@@ -21,7 +21,7 @@ static struct cursor cursor_just_looked(void)
 static bool claim(struct cursor *cursor, int lane, int64_t ticket, bool is_short)
 {
 	int64_t lanes[LANES], after[LANES];
-	struct lease lease = {.priority = lane, .ticket = ticket};
+	struct lease lease = {.priority = lane, .last_ticket = ticket};
 	struct lease *leases = NULL;
 
 	cursor_lanes(cursor, 1, lanes, after);

@@ -45,9 +45,9 @@ START_TEST(buckets_of_a_histogram_add_up)
 	struct buf text CLEANUP(buf_clear) = {0};
 	struct histogram histogram = {0};
 
-	histogram_observe(&histogram, 0.0005);
-	histogram_observe(&histogram, 0.0015);
-	histogram_observe(&histogram, 123456);
+	histogram_observe(&histogram, 0.0005, 1);
+	histogram_observe(&histogram, 0.0015, 1);
+	histogram_observe(&histogram, 123456, 1);
 	exposition_histogram(&text, "a", LABELS({"family", "noop"}), &histogram);
 	ck_assert_ptr_nonnull(strstr(text.bytes, "a_bucket{family=\"noop\",le=\"0.001\"} 1\n"));
 	ck_assert_ptr_nonnull(strstr(text.bytes, "a_bucket{family=\"noop\",le=\"0.002\"} 2\n"));

@@ -7,8 +7,8 @@ START_TEST(a_bound_belongs_to_its_own_bucket)
 {
 	struct histogram h = {0};
 
-	histogram_observe(&h, 0.002);
-	histogram_observe(&h, 0.0020001);
+	histogram_observe(&h, 0.002, 1);
+	histogram_observe(&h, 0.0020001, 1);
 	ck_assert_uint_eq(h.counts[1], 1);
 	ck_assert_uint_eq(h.counts[2], 1);
 	ck_assert_double_eq_tol(h.sum_s, 0.0040001, 1e-9);
@@ -19,8 +19,8 @@ START_TEST(nothing_is_left_out)
 {
 	struct histogram h = {0};
 
-	histogram_observe(&h, 0);
-	histogram_observe(&h, 1e9);
+	histogram_observe(&h, 0, 1);
+	histogram_observe(&h, 1e9, 1);
 	ck_assert_uint_eq(h.counts[0], 1);
 	ck_assert_uint_eq(h.counts[HISTOGRAM_BOUNDS], 1);
 }
@@ -30,7 +30,7 @@ START_TEST(time_does_not_run_backwards)
 {
 	struct histogram h = {0};
 
-	histogram_observe(&h, -5);
+	histogram_observe(&h, -5, 1);
 	ck_assert_uint_eq(h.counts[0], 1);
 	ck_assert_double_eq(h.sum_s, 0);
 }

@@ -34,8 +34,8 @@ END_TEST
 
 START_TEST(smaller_priority_first_then_smaller_ticket)
 {
-	struct lease a = {.ticket = 9, .priority = 0}, b = {.ticket = 1, .priority = 5};
-	struct lease c = {.ticket = 2, .priority = 5};
+	struct lease a = {.last_ticket = 9, .priority = 0}, b = {.last_ticket = 1, .priority = 5};
+	struct lease c = {.last_ticket = 2, .priority = 5};
 
 	ck_assert_int_lt(lease_compare(&a, &b), 0);
 	ck_assert_int_gt(lease_compare(&b, &a), 0);

@@ -154,7 +154,7 @@ def test_a_clone_whose_databases_are_named_by_the_control_plane(database, cluste
     """Names without a host stand for the server itself: pg_dump needs a session of its own."""
     shop = load_shop(cluster.new_database(label="shop"))
     try:
-        workers.start("clone", poll="50ms", **pooled(direct_url=database.url))
+        worker = workers.start("clone", poll="50ms", **pooled(direct_url=database.url))
         job = database.enqueue("clone", {"source": f"dbname={shop.name}", "target": f"dbname={shop.name}_copy"})
         database.wait_for_state(job, "succeeded")
         copy = Database(cluster, f"{shop.name}_copy")
@@ -163,4 +163,4 @@ def test_a_clone_whose_databases_are_named_by_the_control_plane(database, cluste
     finally:
         cluster.drop_database(f"{shop.name}_copy")
         shop.drop()
-    assert re.search(r"^\S+ info job_settled ", workers.all[0].stderr(), re.M)
+    worker.wait_log(rf"job_settled job={job} .*result=succeeded")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """Everything works behind PgBouncer in transaction mode, and leaves nothing in its sessions."""
 import json
-import re
 
 import pytest
 

@@ -233,6 +233,9 @@ def drain(database):
     wait_until(is_drained)
 
 
+everything = collections.Counter()  # of all seeds: what is rare may be missing from one
+
+
 @pytest.mark.parametrize("seed", os.environ.get("ATHENA_SEEDS", "1 2 3").split())
 def test_random_sessions_lose_nothing(database, seed):
     database.query("INSERT INTO athena.families (name, chunked) VALUES ('other', false), ('tiny', true)")
@@ -261,6 +264,10 @@ def test_random_sessions_lose_nothing(database, seed):
     assert database.value("SELECT count(*) FROM athena.leases") == 0
     assert database.value("SELECT count(*) FROM athena.jobs") == database.value("SELECT count(*) FROM athena.finished") > 0
     print(f"seed {seed}: {dict(counts)}")
+    everything.update(counts)
+
+
+def test_they_did_all_there_is_to_do():
     for needed in ("claim", "chunks", "chunk settled", "settle", "settled", "cancel", "retry", "prune", "rescue_somebody",
                    "park", "accepted", "refused"):
-        assert counts[needed] > 0, counts
+        assert everything[needed] > 0, everything

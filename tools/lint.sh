@@ -21,20 +21,20 @@ format()
 	files '*.[ch]' | xargs -r clang-format --dry-run -Werror
 }
 
-# base <- config <- db <- queue <- families <- worker, maintenance <- http <- cli <- the programs.
+# base <- config <- store <- s3 <- db <- queue <- families <- worker, maintenance <- http <- cli <- the programs.
 # Own folder and those further left may be included; the SQL and version headers have no folder.
 include_direction()
 {
 	# shellcheck disable=SC2016 # these are awk's
 	files 'src/*.[ch]' | xargs awk '
 		BEGIN {
-			split("base config db queue families worker http cli", order)
+			split("base config store s3 db queue families worker http cli", order)
 			for (i in order)
-				rank[order[i]] = i
+				rank[order[i]] = i + 0
 			rank["maintenance"] = rank["worker"]
 		}
 		FNR == 1 { split(FILENAME, path, "/"); own = path[3] == "" ? "" : path[2] }
-		/^#include "[a-z]+\// {
+		/^#include "[a-z0-9]+\// {
 			split($2, part, /["\/]/)
 			if (!(part[2] in rank))
 				print FILENAME ":" FNR ": " part[2] "/ has no place in the order"

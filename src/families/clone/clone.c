@@ -50,7 +50,7 @@ static enum clone_verify verify_level(const char *word)
 }
 
 /* Job and ticket are numbers of one queue; several queues may clone to one server. FNV-1a. */
-static void name_traces(struct clone *clone, const struct attempt *attempt)
+void clone_name_traces(struct clone *clone, const struct attempt *attempt)
 {
 	uint32_t digest = 0x811c9dc5u;
 
@@ -70,7 +70,7 @@ static bool clone_init(struct clone *clone, struct attempt *attempt, struct err 
 
 	clone->attempt = attempt;
 	clone->verify = verify_level(option_text(clone_payload, payload, "verify"));
-	name_traces(clone, attempt);
+	clone_name_traces(clone, attempt);
 	return endpoint_init(&clone->source, attempt, "source",
 		       option_text(clone_payload, payload, "source"), e) &&
 		endpoint_init(&clone->target, attempt, "target",

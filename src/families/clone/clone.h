@@ -37,4 +37,7 @@ struct clone {
 	struct source_state *before; /* what only the beginning can tell, see verify.h */
 };
 
+/* Fills tag, application and staging: all that an attempt may leave on servers bears these. */
+void clone_name_traces(struct clone *clone, const struct attempt *attempt);
+
 #endif

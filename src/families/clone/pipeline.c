@@ -33,7 +33,9 @@ static bool start_dump(struct pipeline *pipeline, const char *snapshot, struct e
 	const char *const argv[] = {clone->pg_dump, "-Fc", "-Z0", from, "--no-password",
 		"--lock-wait-timeout=60000", "--no-publications", "--no-subscriptions", NULL};
 
-	if (!tool_start(&pipeline->dump, clone, argv, &clone->source.conn, clone->source.database,
+	if (!tool_start(&pipeline->dump, clone->attempt, argv,
+		    &(struct tool_target){
+			    &clone->source.conn, clone->source.database, clone->application},
 		    PROC_NULL, PROC_PIPE, e))
 		return false;
 	/* A larger pipe means fewer turns; the kernel may refuse it. */
@@ -46,7 +48,8 @@ static bool start_restore(struct pipeline *pipeline, struct err *e)
 	struct clone *clone = pipeline->clone;
 	const char *const argv[] = {clone->pg_restore, "--exit-on-error", "--no-password", NULL};
 
-	if (!tool_start(&pipeline->restore, clone, argv, &clone->target.conn, clone->staging,
+	if (!tool_start(&pipeline->restore, clone->attempt, argv,
+		    &(struct tool_target){&clone->target.conn, clone->staging, clone->application},
 		    PROC_PIPE, PROC_NULL, e))
 		return false;
 	fcntl(pipeline->restore.proc.in, F_SETPIPE_SZ, PIPE_BYTES);

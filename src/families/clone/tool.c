@@ -45,7 +45,7 @@ static void take_line(void *context, const char *line)
 	free(*place);
 	*place = clean;
 	if (tool->printed++ < EVENT_LINES_MAX)
-		attempt_event(tool->clone->attempt, EVENT_WARN, "tool_output",
+		attempt_event(tool->attempt, EVENT_WARN, "tool_output",
 			json_pack("{s:s}", "tool", tool->name), "%s", clean);
 	judge_line(tool, clean);
 }
@@ -59,11 +59,20 @@ static void make_environment(struct proc_env *env, int passfile)
 	proc_env_drop(env, "LANG");
 	proc_env_set(env, "LC_ALL", "C");
 	proc_env_set(env, "PGCONNECT_TIMEOUT", "10");
-	proc_env_set(env, "PGPASSFILE", "/proc/self/fd/%d", passfile);
+	if (passfile >= 0)
+		proc_env_set(env, "PGPASSFILE", "/proc/self/fd/%d", passfile);
 }
 
-bool tool_start(struct tool *tool, struct clone *clone, const char *const *argv,
-	const struct conn *conn, const char *database, int in, int out, struct err *e)
+static bool make_address(
+	const struct tool_target *target, char **ret_conninfo, int *ret_passfile, struct err *e)
+{
+	return !target ||
+		(tools_conninfo(target, ret_conninfo, e) &&
+			tools_passfile(target->conn, ret_passfile, e));
+}
+
+bool tool_start(struct tool *tool, struct attempt *attempt, const char *const *argv,
+	const struct tool_target *target, int in, int out, struct err *e)
 {
 	struct proc_env env CLEANUP(proc_env_clear) = {0};
 	char *conninfo CLEANUP(free_ptr) = NULL;
@@ -72,18 +81,19 @@ bool tool_start(struct tool *tool, struct clone *clone, const char *const *argv,
 	int n = 0;
 
 	*tool = (struct tool){
-		.clone = clone,
+		.attempt = attempt,
 		.name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0],
 		.proc = PROC_NONE,
 		.stderr_lines = {.longest = LINE_BYTES_MAX, .take = take_line, .context = tool},
 	};
-	if (!tools_conninfo(clone, conn, database, &conninfo, e) ||
-		!tools_passfile(conn, &passfile, e))
+	if (!make_address(target, &conninfo, &passfile, e))
 		return false;
 	for (; argv[n]; n++)
 		args[n] = argv[n];
-	args[n++] = "-d";
-	args[n++] = conninfo;
+	if (target) {
+		args[n++] = "-d";
+		args[n++] = conninfo;
+	}
 	args[n] = NULL;
 	make_environment(&env, passfile);
 	return proc_spawn(&tool->proc,
@@ -93,7 +103,7 @@ bool tool_start(struct tool *tool, struct clone *clone, const char *const *argv,
 			.out = out,
 			.err = PROC_PIPE,
 			.keep = &passfile,
-			.keep_count = 1},
+			.keep_count = passfile >= 0 ? 1 : 0},
 		e);
 }
 
@@ -131,7 +141,7 @@ void tool_report(struct tool *tool, int64_t bytes)
 		proc_kill(&tool->proc);
 	tool_read_stderr(tool);
 	proc_describe(&tool->proc, how, sizeof(how));
-	attempt_event(tool->clone->attempt, proc_succeeded(&tool->proc) ? EVENT_INFO : EVENT_ERROR,
+	attempt_event(tool->attempt, proc_succeeded(&tool->proc) ? EVENT_INFO : EVENT_ERROR,
 		"tool_finished",
 		json_pack("{s:s, s:i, s:i, s:b, s:I, s:o}", "tool", tool->name, "exit_status",
 			tool->proc.exit_status, "signal", tool->proc.term_signal, "stopped_by_us",

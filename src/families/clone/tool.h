@@ -11,12 +11,19 @@
 
 #include "base/lines.h"
 #include "base/proc.h"
-#include "families/clone/clone.h"
+#include "families/attempt_query.h"
 
 enum { TOOL_LAST_LINES = 50 };
 
+/* Where a tool connects to: as our own session did, but perhaps to another database. */
+struct tool_target {
+	const struct conn *conn;
+	const char *database;
+	const char *application; /* name of its sessions */
+};
+
 struct tool {
-	struct clone *clone;
+	struct attempt *attempt;
 	const char *name;
 	struct proc proc;
 	struct lines stderr_lines;
@@ -28,12 +35,12 @@ struct tool {
 };
 
 /*
- * Starts it on `database` of the server of `conn`. argv ends in NULL and lacks the connection
- * string, which is appended. One of in and out is PROC_PIPE, the other PROC_NULL. Release with
+ * Starts it. argv ends in NULL and lacks the connection string, which is appended; target NULL: it
+ * connects to nobody. One of in and out is PROC_PIPE, the other PROC_NULL. Release with
  * tool_clear(), which kills it. The struct must not move.
  */
-MUSTCHECK bool tool_start(struct tool *tool, struct clone *clone, const char *const *argv,
-	const struct conn *conn, const char *database, int in, int out, struct err *e);
+MUSTCHECK bool tool_start(struct tool *tool, struct attempt *attempt, const char *const *argv,
+	const struct tool_target *target, int in, int out, struct err *e);
 
 /* Takes what is on stderr, without blocking. */
 void tool_read_stderr(struct tool *tool);

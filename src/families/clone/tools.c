@@ -15,12 +15,6 @@
 
 enum { VERSION_WITHIN_MS = 10000 };
 
-/* The best one so far. */
-struct candidate {
-	char *path; /* in the attempt's arena */
-	int major;
-};
-
 /* The first line of `--version` ends in "15.18" or "15.18 (Debian ...)" or "18beta1". */
 static int parse_major(const char *line)
 {
@@ -29,14 +23,14 @@ static int parse_major(const char *line)
 	return number ? (int)strtol(number + strlen("(PostgreSQL) "), NULL, 10) : 0;
 }
 
-static bool read_all(struct clone *clone, int fd, struct buf *out, struct err *e)
+static bool read_all(struct attempt *attempt, int fd, struct buf *out, struct err *e)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	ssize_t n;
 	int ready;
 
 	do {
-		if (!attempt_wait(clone->attempt, &poll_fd, 1, VERSION_WITHIN_MS, &ready, e))
+		if (!attempt_wait(attempt, &poll_fd, 1, VERSION_WITHIN_MS, &ready, e))
 			return false;
 		n = ready ? read(fd, buf_reserve(out, 256), 256) : 0;
 		if (n > 0)
@@ -46,7 +40,7 @@ static bool read_all(struct clone *clone, int fd, struct buf *out, struct err *e
 }
 
 /* 0 when it is no such tool. */
-static bool ask_major(struct clone *clone, const char *path, int *ret_major, struct err *e)
+static bool ask_major(struct attempt *attempt, const char *path, int *ret_major, struct err *e)
 {
 	const char *const argv[] = {path, "--version", NULL};
 	struct proc proc CLEANUP(proc_clear) = PROC_NONE;
@@ -55,7 +49,7 @@ static bool ask_major(struct clone *clone, const char *path, int *ret_major, str
 	*ret_major = 0;
 	if (!proc_spawn(&proc, &(struct proc_spec){.argv = argv, .out = PROC_PIPE}, e))
 		return err_is_retryable(e) ? false : true;
-	if (!read_all(clone, proc.out, &out, e))
+	if (!read_all(attempt, proc.out, &out, e))
 		return false;
 	*ret_major = parse_major(out.bytes ? out.bytes : "");
 	return true;
@@ -71,8 +65,8 @@ static bool is_better(int major, int than, int least)
 	return major > than;
 }
 
-static bool consider(
-	struct clone *clone, struct candidate *best, const char *path, int least, struct err *e)
+static bool consider(struct attempt *attempt, struct tools_found *best, const char *path, int least,
+	struct err *e)
 {
 	char resolved[PATH_MAX];
 	int major;
@@ -81,15 +75,15 @@ static bool consider(
 	 */
 	if (access(path, X_OK) != 0 || (realpath(path, resolved) && strstr(resolved, "pg_wrapper")))
 		return true;
-	if (!ask_major(clone, path, &major, e))
+	if (!ask_major(attempt, path, &major, e))
 		return false;
 	if (is_better(major, best->major, least))
-		*best = (struct candidate){arena_strdup(&clone->attempt->arena, path), major};
+		*best = (struct tools_found){arena_strdup(&attempt->arena, path), major};
 	return true;
 }
 
-static bool search_path(
-	struct clone *clone, struct candidate *best, const char *name, int least, struct err *e)
+static bool search_path(struct attempt *attempt, struct tools_found *best, const char *name,
+	int least, struct err *e)
 {
 	const char *folder = getenv("PATH");
 
@@ -97,15 +91,15 @@ static bool search_path(
 		size_t length = strcspn(folder, ":");
 		char *path CLEANUP(free_ptr) = xasprintf("%.*s/%s", (int)length, folder, name);
 
-		if (length > 0 && !consider(clone, best, path, least, e))
+		if (length > 0 && !consider(attempt, best, path, least, e))
 			return false;
 		folder += length + (folder[length] == ':');
 	}
 	return true;
 }
 
-static bool search_debian(
-	struct clone *clone, struct candidate *best, const char *name, int least, struct err *e)
+static bool search_debian(struct attempt *attempt, struct tools_found *best, const char *name,
+	int least, struct err *e)
 {
 	char *pattern CLEANUP(free_ptr) = xasprintf("/usr/lib/postgresql/*/bin/%s", name);
 	glob_t found CLEANUP(globfree) = {0};
@@ -113,31 +107,31 @@ static bool search_debian(
 	if (glob(pattern, 0, NULL, &found) != 0)
 		return true;
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		if (!consider(clone, best, found.gl_pathv[i], least, e))
+		if (!consider(attempt, best, found.gl_pathv[i], least, e))
 			return false;
 	return true;
 }
 
-static bool find_tool(struct clone *clone, const char *name, const char *configured, int least,
-	struct candidate *ret_best, struct err *e)
+bool tools_find_one(struct attempt *attempt, const char *name, const char *configured, int least,
+	struct tools_found *ret_found, struct err *e)
 {
-	struct candidate best = {0};
+	struct tools_found best = {0};
 
-	if (configured ? !consider(clone, &best, configured, least, e)
-		       : !search_path(clone, &best, name, least, e) ||
-				!search_debian(clone, &best, name, least, e))
+	if (configured ? !consider(attempt, &best, configured, least, e)
+		       : !search_path(attempt, &best, name, least, e) ||
+				!search_debian(attempt, &best, name, least, e))
 		return false;
 	if (!best.path)
 		return err_code(e, ERR_PERMANENT, "missing_tool",
 			"there is no %s%s%s; the Debian package is postgresql-client", name,
 			configured ? " at " : " in PATH", configured ? configured : "");
-	*ret_best = best;
+	*ret_found = best;
 	return true;
 }
 
 /* From 17 on pg_restore sets a parameter that older servers do not know, and would stop there. */
-static void judge(struct clone *clone, const struct candidate *dump,
-	const struct candidate *restore, int source, int target)
+static void judge(struct clone *clone, const struct tools_found *dump,
+	const struct tools_found *restore, int source, int target)
 {
 	if (source > dump->major)
 		findings_add(&clone->findings, clone->attempt, ERR_PERMANENT,
@@ -162,10 +156,11 @@ bool tools_find(struct clone *clone, struct err *e)
 	const struct config *config = clone->attempt->config;
 	int source = clone->source.conn.pg ? conn_major(&clone->source.conn) : 0;
 	int target = clone->target.conn.pg ? conn_major(&clone->target.conn) : 0;
-	struct candidate dump, restore;
+	struct tools_found dump, restore;
 
-	if (!find_tool(clone, "pg_dump", config->pg_dump_path, source, &dump, e) ||
-		!find_tool(clone, "pg_restore", config->pg_restore_path, dump.major, &restore, e))
+	if (!tools_find_one(clone->attempt, "pg_dump", config->pg_dump_path, source, &dump, e) ||
+		!tools_find_one(clone->attempt, "pg_restore", config->pg_restore_path, dump.major,
+			&restore, e))
 		return false;
 	clone->pg_dump = dump.path;
 	clone->pg_restore = restore.path;
@@ -227,9 +222,9 @@ static void add_options(struct buf *conninfo, const struct conn *conn, const cha
 	add_keyword(conninfo, "options", options);
 }
 
-bool tools_conninfo(const struct clone *clone, const struct conn *conn, const char *database,
-	char **ret_conninfo, struct err *e)
+bool tools_conninfo(const struct tool_target *target, char **ret_conninfo, struct err *e)
 {
+	const struct conn *conn = target->conn;
 	PQconninfoOption *options CLEANUP(free_conninfo) = PQconninfo(conn->pg);
 	const char *host = PQhost(conn->pg), *address = PQhostaddr(conn->pg), *given = NULL;
 	struct buf conninfo CLEANUP(buf_clear) = {0};
@@ -242,8 +237,8 @@ bool tools_conninfo(const struct clone *clone, const struct conn *conn, const ch
 		add_keyword(&conninfo, "hostaddr", address);
 	add_keyword(&conninfo, "port", PQport(conn->pg));
 	add_keyword(&conninfo, "user", PQuser(conn->pg));
-	add_keyword(&conninfo, "dbname", database);
-	add_keyword(&conninfo, "application_name", clone->application);
+	add_keyword(&conninfo, "dbname", target->database);
+	add_keyword(&conninfo, "application_name", target->application);
 	for (const PQconninfoOption *option = options; option->keyword; option++) {
 		if (is_passed_on(option))
 			add_keyword(&conninfo, option->keyword, option->val);

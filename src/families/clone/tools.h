@@ -11,6 +11,21 @@
 #define ATHENA_FAMILIES_CLONE_TOOLS_H
 
 #include "families/clone/clone.h"
+#include "families/clone/tool.h"
+
+/* One that was found. */
+struct tools_found {
+	char *path; /* in the attempt's arena */
+	int major;
+};
+
+/*
+ * The tool of that name: `configured`, or (NULL) the oldest of those in PATH and in Debian's
+ * folders whose major version is `least` or newer, or the newest if none is. ERR_PERMANENT when
+ * there is none at all.
+ */
+MUSTCHECK bool tools_find_one(struct attempt *attempt, const char *name, const char *configured,
+	int least, struct tools_found *ret_found, struct err *e);
 
 /*
  * Fills clone->pg_dump and pg_restore: those of the configuration, or the oldest of those in PATH
@@ -19,9 +34,8 @@
  */
 MUSTCHECK bool tools_find(struct clone *clone, struct err *e);
 
-/* The connection string of a tool for `database` on the server of `conn`. The caller frees it. */
-MUSTCHECK bool tools_conninfo(const struct clone *clone, const struct conn *conn,
-	const char *database, char **ret_conninfo, struct err *e);
+/* The connection string of a tool. The caller frees it. */
+MUSTCHECK bool tools_conninfo(const struct tool_target *target, char **ret_conninfo, struct err *e);
 
 /* A password file for what tools_conninfo() leaves out. The caller closes it. */
 MUSTCHECK bool tools_passfile(const struct conn *conn, int *ret_fd, struct err *e);

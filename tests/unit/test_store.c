@@ -34,7 +34,7 @@ END_TEST
 
 Suite *suite_store(void)
 {
-	static const TTest *const tests[] = {
+	const TTest *const tests[] = {
 		keys_are_plain_relative_paths,
 		a_key_has_a_longest_length,
 		NULL,

@@ -2,11 +2,13 @@
 /* athena-daemon: one background program that serves every family and runs maintenance. */
 #include <signal.h>
 
+#include "base/hangup.h"
 #include "cli/command_table.h"
 #include "worker/executor.h"
 
 int main(int argc, char **argv)
 {
+	hangup_hold();
 	signal(SIGPIPE, SIG_IGN);
 	if (executor_is_meant(argc, argv))
 		return executor_main(argv);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hangup.h"
 #include "base/nearest.h"
 #include "cli/arguments.h"
 #include "cli/cli.h"
@@ -145,6 +146,8 @@ static bool run(struct cli *cli, char **argv, struct err *e)
 		return answer_help(cli, words[0], e);
 	if (!arguments_count(cli->command->args, cli->args, e))
 		return cli_next(cli, "%s --help", title);
+	if (!cli->command->takes_hangup)
+		hangup_let();
 	return cli->command->run(cli, e);
 }
 

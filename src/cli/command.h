@@ -30,6 +30,8 @@ struct command {
 	/* Options; NULL: none. On the command line _ is -, and `unit` names the value in --help. */
 	const struct option_row *options;
 
+	bool takes_hangup; /* it lets SIGHUP come when it is ready for it: base/hangup.h */
+
 	MUSTCHECK bool (*run)(struct cli *cli, struct err *e);
 };
 

@@ -4,6 +4,7 @@
  *
  * One process watches what it has started: server, worker and, after "--", a command. When one of
  * them ends, or a signal comes, the others are ended in order: command, worker (drained), server.
+ * SIGHUP has worker and server read their configuration anew; but with its terminal gone it ends.
  * If this process is killed, the kernel ends them: the worker and the command at once, the server
  * by a fast shutdown.
  */
@@ -49,6 +50,7 @@ struct dev {
 	struct proc worker;
 	struct proc command;
 	int signals; /* signalfd */
+	bool has_terminal;
 };
 
 static void dev_clear(struct dev *dev)
@@ -73,6 +75,13 @@ static bool block_signals(struct dev *dev, struct err *e)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	dev->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return dev->signals >= 0 || err_errno(e, ERR_TRANSIENT, "signalfd");
+}
+
+static bool finds_terminal(void)
+{
+	int fd CLEANUP(close_fd) = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	return fd >= 0;
 }
 
 static bool make_database(const struct dev *dev, struct err *e)
@@ -320,6 +329,17 @@ static void pass_on(struct dev *dev, int number)
 		proc_signal(&dev->command, number);
 }
 
+/* False when it was the end of the terminal instead, to which what runs in it belongs. */
+static bool reload(struct dev *dev)
+{
+	if (dev->has_terminal && !finds_terminal())
+		return false;
+	fputs("\nreloading\n", stderr);
+	proc_signal(&dev->worker, SIGHUP);
+	proc_signal(&dev->cluster.server, SIGHUP);
+	return true;
+}
+
 /* Until there is a reason to stop. False when it is a bad one. */
 static bool watch(struct dev *dev, struct err *e)
 {
@@ -334,6 +354,8 @@ static bool watch(struct dev *dev, struct err *e)
 			return ended_unexpectedly(dev, &dev->worker, "athena-worker", e);
 		if (has_command && has_ended(&dev->command))
 			return true;
+		if (number == SIGHUP && reload(dev))
+			continue;
 		if (number && !has_command)
 			return true;
 		if (number)
@@ -351,11 +373,13 @@ static void stop_worker(struct dev *dev)
 	proc_signal(&dev->worker, SIGTERM);
 	while (dev->worker.pid && !proc_reap(&dev->worker)) {
 		int64_t left_ms = deadline_ms - clock_boot_ms();
+		int number;
 
 		if (left_ms <= 0)
 			break;
 		wait_for_anything(dev, (int)left_ms);
-		if (take_signal(dev))
+		number = take_signal(dev);
+		if (number && number != SIGHUP)
 			proc_signal(&dev->worker, SIGTERM);
 		if (has_ended(&dev->cluster.server))
 			break; /* without its database it has nothing to drain to */
@@ -410,7 +434,8 @@ static bool run(struct cli *cli, struct err *e)
 	bool ok;
 
 	forget_other_servers();
-	if (!cli_config(cli, &dev.config, e) || !block_signals(&dev, e) || !start(&dev, e))
+	dev.has_terminal = finds_terminal();
+	if (!block_signals(&dev, e) || !cli_config(cli, &dev.config, e) || !start(&dev, e))
 		return false;
 	if (!cli_bool(cli, "no_worker") && !start_worker(&dev, has_command, e))
 		return false;
@@ -431,10 +456,13 @@ const struct command command_dev = {
 	.summary = "a private Postgres with Athena and a worker in it, until ^C",
 	.help = "The cluster lives in .athena, listens on a socket there and nowhere else, and is "
 		"used\n"
-		"again by the next start. While it runs, athena in the same folder uses it.\n\n"
+		"again by the next start. While it runs, athena in the same folder uses it. "
+		"SIGHUP\n"
+		"has server and worker reload their configuration.\n\n"
 		"  athena dev\n"
 		"  athena dev -- psql                 # PGHOST and the like are set\n"
 		"  athena dev -- make integration     # ends with the status of the command\n",
 	.options = dev_options,
+	.takes_hangup = true,
 	.run = run,
 };

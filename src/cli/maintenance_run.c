@@ -93,5 +93,6 @@ const struct command command_maintenance_run = {
 		"step of a lane leads it. SIGHUP reloads the configuration.\n\n"
 		"  athena maintenance run\n",
 	.options = maintenance_run_options,
+	.takes_hangup = true,
 	.run = run,
 };

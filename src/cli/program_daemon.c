@@ -62,5 +62,6 @@ const struct command program_daemon = {
 		"`families:` in config.yaml. Runs until SIGTERM, as athena-worker does, and "
 		"reloads on SIGHUP.\n",
 	.options = daemon_options,
+	.takes_hangup = true,
 	.run = run_daemon,
 };

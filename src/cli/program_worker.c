@@ -67,5 +67,6 @@ const struct command program_worker = {
 		"  athena-worker --family=clone\n"
 		"  athena-worker --family=thumbnails,mail --once\n",
 	.options = worker_options,
+	.takes_hangup = true,
 	.run = run_worker,
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "base/hangup.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/reload.h"
@@ -124,6 +125,7 @@ static bool server_start(struct server *server, const struct serve_options *opti
 	server_watch(server, &server->term, on_signal, SIGTERM);
 	server_watch(server, &server->interrupt, on_signal, SIGINT);
 	server_watch(server, &server->hangup, on_hangup, SIGHUP);
+	hangup_let();
 	if (!server_start_http(server, options->http, e) ||
 		!worker_new(&server->worker, &server->loop, server->config, &worker, e)) {
 		server_close(server);

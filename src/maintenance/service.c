@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/clock.h"
+#include "base/hangup.h"
 #include "base/log.h"
 #include "db/conn.h"
 #include "maintenance/maintenance.h"
@@ -211,6 +212,7 @@ static void service_start(struct service *service)
 	service_start_signal(service, &service->term, on_signal, SIGTERM);
 	service_start_signal(service, &service->interrupt, on_signal, SIGINT);
 	service_start_signal(service, &service->hangup, on_hangup, SIGHUP);
+	hangup_let();
 	service_connect(service);
 }
 

@@ -7,11 +7,13 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <utlist.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/frame.h"
+#include "base/hangup.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/redact.h"
@@ -433,6 +435,8 @@ int executor_main(char *const *argv)
 	struct err e;
 
 	signal(SIGHUP, SIG_IGN);
+	hangup_let();
+	prctl(PR_SET_NAME, "athena-executor"); /* for ps; the file was /proc/self/exe */
 	if (!config_unseal(EXECUTOR_CONFIG_FD, &config, &e)) {
 		log_error("executor_failed", LOG_S("error", e.text));
 		return 2;

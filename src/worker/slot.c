@@ -356,6 +356,8 @@ static int process_spawn(
 	struct executor_process *process, const struct slot_shared *shared, int logbook_fd)
 {
 	char parent[16];
+	/* What we are, even where its file has been replaced by another release meanwhile. */
+	static const char program[] = "/proc/self/exe";
 	char role[] = "athena-executor", flag[] = "-x";
 	char *argv[] = {role, flag, parent, NULL};
 	uv_stdio_container_t stdio[] = {
@@ -370,7 +372,7 @@ static int process_spawn(
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_exit_status,
-		.file = shared->program,
+		.file = program,
 		.args = argv,
 		.stdio = stdio,
 		.stdio_count = ARRAY_LENGTH(stdio),

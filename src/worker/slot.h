@@ -49,7 +49,6 @@ struct slot_events {
 /* What all slots of a worker share. */
 struct slot_shared {
 	uv_loop_t *loop;
-	char *program;	      /* path of this executable */
 	int config_fd;	      /* sealed: config/config.h */
 	const char *queue_id; /* for attempts to name their traces by */
 	int fence_fd;

@@ -618,14 +618,8 @@ static void worker_start_handles(struct worker *worker)
 
 static bool worker_init_slots(struct worker *worker, struct err *e)
 {
-	static char program[4096];
-	size_t size = sizeof(program);
-
-	if (uv_exepath(program, &size) != 0)
-		return err_set(e, ERR_TRANSIENT, "cannot find out the path of this program");
 	worker->slots = (struct slot_shared){.loop = worker->loop,
 		.queue_id = worker->registry.queue_id,
-		.program = program,
 		.config_fd = -1,
 		.fence_fd = -1,
 		.cancel_grace_ms = worker->config->worker.cancel_grace_ms,

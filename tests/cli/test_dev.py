@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: PostgreSQL
 """athena dev: a whole Athena in a folder, and nothing of it left when it ends, however it ends."""
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -110,7 +113,7 @@ def test_a_command_that_is_killed(dev):
     dev("--no-worker", "--", "sh", "-c", "kill -9 $$", status=128 + 9)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_everything_in_order(background, folder, number):
     program = background(until="registered")
     assert len(all_of(folder)) > 5
@@ -122,6 +125,34 @@ def test_a_signal_ends_everything_in_order(background, folder, number):
     assert "ended unexpectedly" not in text
     assert "database system is shut down" in (folder / ".athena/postgres.log").read_text()
     assert not (folder / ".athena/url").exists()
+
+
+@pytest.mark.parametrize("command", [(), ("--", "sh", "-c", "echo up; exec sleep 1000")])
+def test_a_hangup_reloads_worker_and_server(background, folder, run, command):
+    program = background(*command, until="up" if command else "registered")
+    log = folder / (".athena/worker.log" if command else "dev.out")
+    wait_until(lambda: "registered" in log.read_text(), what="the worker")
+    (folder / "config.yaml").write_text("worker: {concurrency: 3}\n")
+    program.send_signal(signal.SIGHUP)
+    wait_until(lambda: " reloaded " in log.read_text(), what="the worker reloads")
+    wait_until(lambda: "received SIGHUP, reloading" in (folder / ".athena/postgres.log").read_text(), what="the server, too")
+    run("athena", "enqueue", "noop", "--wait", cwd=folder)
+    assert "\nreloading\n" in background.text()
+    assert program.poll() is None
+
+
+def test_the_end_of_its_terminal_is_the_end(folder):
+    ours, theirs = pty.openpty()
+    program = subprocess.Popen([BUILD / "athena", "dev", "--no-worker"], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs,
+                               preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
+    os.close(theirs)
+    text = b""
+    while b"^C stops everything" not in text:
+        text += os.read(ours, 4096)
+    os.close(ours)
+    program.wait(240)
+    wait_until(lambda: not all_of(folder), what="nothing is left")
+    assert "database system is shut down" in (folder / ".athena/postgres.log").read_text()
 
 
 def test_what_runs_is_finished_before_it_ends(background, folder, run, dev):

@@ -193,6 +193,31 @@ def test_an_executor_takes_no_hangup(database, start):
     assert worker.program.children() == [executor]
 
 
+@pytest.mark.parametrize("program", [["athena-worker", "--family=noop"], ["athena-daemon"], ["athena", "maintenance", "run"]])
+def test_a_hangup_at_the_start_is_not_the_end(database, spawn, tmp_path, program):
+    """The configuration is a pipe: while the program waits to read it, it has no handler yet."""
+    pipe = tmp_path / "config.yaml"
+    os.mkfifo(pipe)
+    running = spawn(*program, "--config", pipe)
+    writer = wait_until(lambda: opened(pipe), what="it reads its configuration")
+    running.signal(signal.SIGHUP)
+    pipe.unlink()
+    pipe.write_text("log: {level: debug}\n")
+    os.write(writer, b"log: {level: info}\n")
+    os.close(writer)
+    running.wait_log(" option_reloaded option=log.level old=info new=debug")
+    running.wait_log(r" registered\b")
+    assert running.terminate() == 0
+
+
+def opened(pipe):
+    """A descriptor to write to, once there is a reader."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
 @pytest.mark.parametrize("program", [["athena-daemon"], ["athena", "maintenance", "run"]])
 def test_maintenance_is_told_of_another_retention(own_cluster, spawn, tmp_path, program):
     own_cluster.configure(log_statement="all")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
 """How a worker ends: SIGTERM lets what runs finish, a second signal stops it, nothing is counted."""
+import os
+import shutil
 import signal
 import time
 
 import pytest
 
-from athena_test import PROMPT_S, wait_until
+from athena_test import PROMPT_S, program_path, wait_until
 from sessions import assert_lawful
 from workers import fetch_behind, is_dead, read_lines, script, wait_line
 
@@ -186,6 +188,19 @@ def test_executors_are_replaced_after_so_many_attempts(database, workers):
         seen += [pid for pid in worker.children() if pid not in seen]
     wait_until(lambda: len(worker.children()) == 1, what="the old ones have left")
     assert len({*seen, *worker.children()}) == 3
+    assert_lawful(database)
+
+
+def test_a_worker_stays_what_it_is_while_its_program_is_replaced(database, workers, tmp_path):
+    """An update must not give it executors of another release."""
+    program = shutil.copy(program_path("athena-worker"), tmp_path)
+    worker = workers.start(program=program, concurrency=1, executor_attempts=1)
+    os.unlink(program)
+    script(tmp_path, "athena-worker", "exit 1\n")
+    for _ in range(3):
+        database.wait_for_state(database.enqueue("noop"), "succeeded")
+    assert database.query("SELECT * FROM athena.failures") == []
+    assert worker.terminate() == 0
     assert_lawful(database)
 
 

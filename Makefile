@@ -43,7 +43,7 @@ all:
 
 # --- Packages. Missing ones are installed first, before pkg-config is asked about them.
 
-MODULES := libpq libuv yaml-0.1 jansson libcrypto libmicrohttpd libsystemd
+MODULES := libpq libuv yaml-0.1 jansson libcrypto libcurl expat libmicrohttpd libsystemd
 PURPOSES := build \
 	$(if $(filter demo test test-fault test-majors chaos bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \

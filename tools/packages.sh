@@ -16,7 +16,8 @@ packages_for()
 {
 	case $1 in
 	build) echo gcc libc6-dev make pkg-config libpq-dev libuv1-dev libyaml-dev \
-		libjansson-dev libmicrohttpd-dev libssl-dev libsystemd-dev uthash-dev ;;
+		libjansson-dev libmicrohttpd-dev libssl-dev libcurl4-openssl-dev libexpat1-dev \
+		libsystemd-dev uthash-dev ;;
 	run) echo 'postgresql=/usr/lib/postgresql/*/bin/initdb' \
 		'postgresql-client=/usr/lib/postgresql/*/bin/pg_dump' ;;
 	test) echo check groff-base pgbouncer prometheus systemd python3 python3-pytest python3-psycopg ;;

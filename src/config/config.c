@@ -51,6 +51,31 @@ static void fill_worker(struct config *config)
 	config->worker.executor_attempts = (int)number(config, "worker", "executor_attempts");
 }
 
+static void fill_backup_s3(const struct config *config, struct config_s3 *s3)
+{
+	static const char section[] = "backup.s3";
+
+	*s3 = (struct config_s3){
+		.provider = text(config, section, "provider"),
+		.endpoint = text(config, section, "endpoint"),
+		.account_id = text(config, section, "account_id"),
+		.region = text(config, section, "region"),
+		.bucket = text(config, section, "bucket"),
+		.prefix = text(config, section, "prefix"),
+		.style = text(config, section, "style"),
+		.access_key_id = text(config, section, "access_key_id"),
+		.secret_access_key = text(config, section, "secret_access_key"),
+		.session_token = text(config, section, "session_token"),
+		.credentials_file = text(config, section, "credentials_file"),
+		.profile = text(config, section, "profile"),
+		.ca_file = text(config, section, "ca_file"),
+		.part_bytes = number(config, section, "part_size"),
+		.tries = (int)number(config, section, "tries"),
+		.connect_timeout_ms = number(config, section, "connect_timeout"),
+		.stall_timeout_ms = number(config, section, "stall_timeout"),
+	};
+}
+
 static void fill_sections(struct config *config)
 {
 	fill_worker(config);
@@ -61,6 +86,7 @@ static void fill_sections(struct config *config)
 		: CONFIG_PREPARE_AUTO;
 	config->retention.finished_ms = number(config, "retention", "finished");
 	config->retention.dead_ms = number(config, "retention", "dead");
+	fill_backup_s3(config, &config->backup_s3);
 	config->http_listen = text(config, "http", "listen");
 	config->http_callback_secret = text(config, "http", "callback_secret");
 	config->pg_dump_path = text(config, "pg", "dump_path");

@@ -48,6 +48,27 @@ struct config_family {
 	const char *where;	       /* "config.yaml:12", to begin an error with */
 };
 
+/* `backup.s3`: a bucket, and how to reach it. Strings are NULL where nothing was said. */
+struct config_s3 {
+	const char *provider; /* "s3" or "r2", or an alias of one of them */
+	const char *endpoint;
+	const char *account_id;
+	const char *region;
+	const char *bucket;
+	const char *prefix;
+	const char *style; /* "auto", "path" or "host" */
+	const char *access_key_id;
+	const char *secret_access_key;
+	const char *session_token;
+	const char *credentials_file;
+	const char *profile;
+	const char *ca_file;
+	int64_t part_bytes;
+	int tries;
+	int64_t connect_timeout_ms;
+	int64_t stall_timeout_ms;
+};
+
 struct config {
 	const char *config_path; /* absolute; NULL when there is no file */
 
@@ -70,6 +91,8 @@ struct config {
 		int64_t finished_ms; /* succeeded and cancelled */
 		int64_t dead_ms;
 	} retention;
+
+	struct config_s3 backup_s3;
 
 	const char *http_callback_secret; /* signs answers from outside; NULL: none are taken */
 	const char *http_listen;	  /* "127.0.0.1:4052", of `athena server` */

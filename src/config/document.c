@@ -29,7 +29,7 @@ static void add_section(struct buf *out, const struct settings_section *section)
 {
 	buf_printf(out, "\n### `%s`: %s\n\nVariables: `ATHENA_", section->name, section->help);
 	for (const char *at = section->name; *at; at++)
-		buf_char(out, (char)toupper((unsigned char)*at));
+		buf_char(out, *at == '.' ? '_' : (char)toupper((unsigned char)*at));
 	buf_text(out, "_<KEY>`.\n");
 	add_rows(out, section->rows);
 }

@@ -41,6 +41,60 @@ static bool load_section(struct load *load, const struct settings_section *secti
 	return true;
 }
 
+/*
+ * Sections inside of sections: `s3` in `backup`.
+ */
+
+static const struct settings_section *find_inner(
+	const struct load *load, const char *outer, const struct tree *member)
+{
+	return settings_find(arena_printf(load->arena, "%s.%s", outer, member->key));
+}
+
+/* The map without those of its members that are sections themselves. */
+static const struct tree *own_members(
+	const struct load *load, const char *name, const struct tree *map)
+{
+	struct tree *own = arena_alloc(load->arena, sizeof(*own));
+	struct tree **end = &own->first;
+
+	*own = *map;
+	for (const struct tree *member = map->first; member; member = member->next) {
+		if (find_inner(load, name, member))
+			continue;
+		*end = arena_alloc(load->arena, sizeof(**end));
+		**end = *member;
+		end = &(*end)->next;
+	}
+	*end = NULL;
+	return own;
+}
+
+static bool load_inner(struct load *load, const char *outer, const struct tree *map, struct err *e)
+{
+	for (const struct tree *member = map->first; member; member = member->next) {
+		const struct settings_section *section = find_inner(load, outer, member);
+
+		if (section && !load_section(load, section, member, e))
+			return false;
+	}
+	return true;
+}
+
+/* A section that has no scalars of its own. */
+static bool load_outer(struct load *load, const struct tree *map, struct err *e)
+{
+	const struct tree *own = own_members(load, map->key, map);
+
+	if (map->kind != TREE_MAP && map->kind != TREE_NULL)
+		return err_set(e, ERR_CONFIG, "%s:%d: \"%s\" must be a mapping, not %s", load->file,
+			map->line, map->key, tree_kind_name(map));
+	if (own->first)
+		return err_set(e, ERR_CONFIG, "%s:%d: unknown key \"%.64s\" in \"%s\"", load->file,
+			own->first->line, own->first->key, map->key);
+	return load_inner(load, map->key, map, e);
+}
+
 static bool load_client(struct load *load, const struct tree *member, struct err *e)
 {
 	const char *where = load_where(load, member);
@@ -91,8 +145,13 @@ static bool load_member(
 {
 	const struct settings_section *section = settings_find(member->key);
 
+	if (strchr(member->key, '.'))
+		return refuse_section(load, member, e);
 	if (section)
-		return load_section(load, section, member, e);
+		return load_section(load, section, own_members(load, member->key, member), e) &&
+			load_inner(load, member->key, member, e);
+	if (settings_has_inner(member->key))
+		return load_outer(load, member, e);
 	if (strcmp(member->key, clients_section) == 0)
 		return load_clients(load, member, e);
 	if (strcmp(member->key, families_section) == 0)
@@ -124,14 +183,14 @@ static bool load_file(struct load *load, const struct tree *root, struct err *e)
  * Variables.
  */
 
-/* ATHENA_<SECTION>_<ROW>. */
+/* ATHENA_<SECTION>_<ROW>; a section in a section has a dot. */
 static const char *variable_of(
 	struct arena *arena, const struct settings_section *section, const struct option_row *row)
 {
 	char *name = arena_printf(arena, "ATHENA_%s_%s", section->name, row->name);
 
 	for (char *at = name; *at; at++)
-		*at = (char)toupper((unsigned char)*at);
+		*at = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
 	return name;
 }
 

@@ -88,6 +88,46 @@ static const struct option_row pg_rows[] = {
 	{0},
 };
 
+static const struct option_row backup_s3_rows[] = {
+	{"provider", OPTION_WORD, OPTION_RELOADABLE, "s3",
+		.words = "s3|r2|aws|aws_s3|cloudflare_r2|cloudflare-r2",
+		.help = "whose S3 it is; r2: Cloudflare's, by account_id"},
+	{"account_id", OPTION_TEXT, OPTION_RELOADABLE, .help = "the account of R2"},
+	{"endpoint", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "scheme, host and port of any other server; the provider's own when not "
+			"set"},
+	{"region", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "the bucket's region; us-east-1, or auto with R2, when not set"},
+	{"bucket", OPTION_TEXT, OPTION_RELOADABLE, .help = "the bucket, which must exist"},
+	{"prefix", OPTION_TEXT, OPTION_RELOADABLE, .help = "what all keys begin with"},
+	{"style", OPTION_WORD, OPTION_RELOADABLE, "auto", .words = "auto|path|host",
+		.help = "where the bucket stands; auto: in the host with AWS, else in the path"},
+	{"access_key_id", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "who we are; when not set, see credentials_file"},
+	{"secret_access_key", OPTION_TEXT, OPTION_SECRET | OPTION_RELOADABLE,
+		.help = "the secret of access_key_id"},
+	{"session_token", OPTION_TEXT, OPTION_SECRET | OPTION_RELOADABLE,
+		.help = "of temporary credentials"},
+	{"credentials_file", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "a file as the AWS tools keep it; without it AWS_ACCESS_KEY_ID and so on "
+			"are used"},
+	{"profile", OPTION_TEXT, OPTION_RELOADABLE, "default",
+		.help = "the section of credentials_file"},
+	{"ca_file", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "certificates to trust instead of the system's"},
+	{"part_size", OPTION_INT, OPTION_RELOADABLE, "8388608", 5242880, 1073741824,
+		.unit = "bytes",
+		.help = "of an upload's first 1000 parts; doubles each 1000, and three are in "
+			"memory"},
+	{"tries", OPTION_INT, OPTION_RELOADABLE, "8", 1, 100,
+		.help = "requests that may work later are tried so often"},
+	{"connect_timeout", OPTION_DURATION, OPTION_RELOADABLE, "10s", 100, HOUR,
+		.help = "longest wait for a connection"},
+	{"stall_timeout", OPTION_DURATION, OPTION_RELOADABLE, "60s", SECOND, HOUR,
+		.help = "a request is given up after so long below 1 KiB/s"},
+	{0},
+};
+
 const struct settings_section settings_sections[] = {
 	{"database", "where the queue is", database_rows},
 	{"worker", "how a worker behaves", worker_rows},
@@ -96,6 +136,7 @@ const struct settings_section settings_sections[] = {
 	{"http", "API, dashboard and metrics", http_rows},
 	{"log", "what is logged, and how", log_rows},
 	{"pg", "Postgres' own tools", pg_rows},
+	{"backup.s3", "where backups are kept, if in a bucket", backup_s3_rows},
 	{0},
 };
 
@@ -151,7 +192,6 @@ const char *const settings_foreign[] = {
 	"authenticator",
 	"api",
 	"gateway",
-	"backup",
 	"typesense",
 	"deferred_writes",
 	"validation_ranges",
@@ -174,4 +214,14 @@ const struct settings_section *settings_find(const char *name)
 		if (strcmp(section->name, name) == 0)
 			return section;
 	return NULL;
+}
+
+bool settings_has_inner(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const struct settings_section *section = settings_sections; section->name; section++)
+		if (strncmp(section->name, name, length) == 0 && section->name[length] == '.')
+			return true;
+	return false;
 }

@@ -11,7 +11,10 @@
 
 #include "config/option.h"
 
-/* A mapping of scalars in config.yaml; ATHENA_<NAME>_<ROW> overrides its rows. */
+/*
+ * A mapping of scalars in config.yaml; ATHENA_<NAME>_<ROW> overrides its rows. "backup.s3" is the
+ * mapping s3 inside of backup, and ATHENA_BACKUP_S3_<ROW>.
+ */
 struct settings_section {
 	const char *name; /* NULL ends the list */
 	const char *help;
@@ -34,5 +37,8 @@ extern const char *const settings_reserved_variables[];
 
 /* NULL when there is no such section. */
 const struct settings_section *settings_find(const char *name);
+
+/* True when there are sections inside of this one. */
+bool settings_has_inner(const char *name);
 
 #endif

@@ -47,7 +47,7 @@ def test_dotenv_beside_the_file_says_where_the_database_is(run, database, tmp_pa
 
 def test_warnings_are_logged_once_and_without_secrets(spawn, database, tmp_path):
     config = tmp_path / "config.yaml"
-    config.write_text("gateway: {x: 1}\nbackup: {y: 2}\npostgres_clients:\n  shop: postgresql://u:canary-1@h/shop\n")
+    config.write_text("gateway: {x: 1}\ntypesense: {y: 2}\npostgres_clients:\n  shop: postgresql://u:canary-1@h/shop\n")
     (tmp_path / ".env").write_text("canary-2 canary-2\nATHENA_WROKER_POLL=canary-3\n")
     worker = spawn("athena-worker", "--family=noop", "--config", config)
     worker.wait_log(r"config_warning")
@@ -56,7 +56,7 @@ def test_warnings_are_logged_once_and_without_secrets(spawn, database, tmp_path)
     lines = [line for line in worker.stderr().splitlines() if "config_warning" in line]
     assert [line.split("text=", 1)[1] for line in lines] == [
         f'"{tmp_path}/.env:1: no NAME=value, skipped"',
-        f'"{config}: not used by this program: gateway (line 1), backup (line 2)"',
+        f'"{config}: not used by this program: gateway (line 1), typesense (line 2)"',
         '"ATHENA_WROKER_POLL in .env: no such setting, did you mean \\"ATHENA_WORKER_POLL\\"?"',
     ]
     assert "canary" not in worker.stderr()

@@ -39,12 +39,18 @@ void params_bool(struct params *params, bool value)
 	params_text(params, value ? "t" : "f");
 }
 
+/* Postgres 14 reads no field of an interval that exceeds 32 bits: in ms that is 25 days. */
+char *interval_text(int64_t interval_ms)
+{
+	return xasprintf("%" PRId64 ".%03d s", interval_ms / 1000, (int)(interval_ms % 1000));
+}
+
 void params_ms(struct params *params, int64_t interval_ms)
 {
 	if (interval_ms < 0)
 		params_null(params);
 	else
-		params_give(params, xasprintf("%" PRId64 " milliseconds", interval_ms));
+		params_give(params, interval_text(interval_ms));
 }
 
 void params_i64s(struct params *params, const int64_t *numbers, size_t count)

@@ -29,6 +29,9 @@ void params_ms(struct params *params, int64_t interval_ms); /* for ::interval; <
 void params_i64s(struct params *params, const int64_t *numbers, size_t count);	  /* bigint[] */
 void params_texts(struct params *params, const char *const *texts, size_t count); /* text[] */
 
+/* An interval as Postgres reads it, malloc'ed; not of negative ones. */
+char *interval_text(int64_t interval_ms);
+
 /* Takes over a malloc'ed string. */
 void params_give(struct params *params, char *text);
 

@@ -70,9 +70,8 @@ static void on_down(void *context, const struct err *e)
 
 static char *make_args(const struct config *config)
 {
-	char *finished CLEANUP(free_ptr) =
-		xasprintf("%lld ms", (long long)config->retention.finished_ms);
-	char *dead CLEANUP(free_ptr) = xasprintf("%lld ms", (long long)config->retention.dead_ms);
+	char *finished CLEANUP(free_ptr) = interval_text(config->retention.finished_ms);
+	char *dead CLEANUP(free_ptr) = interval_text(config->retention.dead_ms);
 	json_auto_t *args =
 		json_pack("{s:i, s:s, s:s}", "most", LANE_MOST, "finished", finished, "dead", dead);
 	char *text = json_dumps(args, JSON_COMPACT);

@@ -100,6 +100,8 @@ bool conn_keywords(struct conn_keywords *ret_keywords, const char *uri, const ch
 	add(k, &n, "connect_timeout", "10");
 	add(k, &n, "tcp_user_timeout", "10000");
 	add(k, &n, "keepalives_idle", "10");
+	if (flags & CONN_PRIMARY)
+		add(k, &n, "target_session_attrs", "primary");
 	for (size_t i = 0; i < CONN_INHERITED; i++) {
 		k->inherited[i] = inherited(own, other, i);
 		add(k, &n, inheritable[i].keyword, k->inherited[i]);

@@ -18,6 +18,7 @@
 enum conn_flags {
 	CONN_QUEUE = 1 << 0, /* the control-plane database: pin isolation, search_path, planner */
 	CONN_NO_PREPARE = 1 << 1, /* behind a transaction pooler: no named statements */
+	CONN_PRIMARY = 1 << 2,	  /* a standby is no server, unless the URI says otherwise */
 };
 
 struct conn {

@@ -691,7 +691,7 @@ static bool session_start(struct session *session, struct err *e)
 	struct conn_keywords keywords CLEANUP(conn_keywords_clear) = {0};
 
 	if (!conn_keywords(&keywords, session->spec.uri, NULL, session->spec.application_name,
-		    session->spec.flags | CONN_QUEUE, e))
+		    session->spec.flags | CONN_QUEUE | CONN_PRIMARY, e))
 		return false;
 	session->farewell = (struct err){0};
 	session->pg = PQconnectStartParams(keywords.keys, keywords.values, 1);

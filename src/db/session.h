@@ -11,7 +11,8 @@
  *
  * When the connection breaks, every unanswered request is answered with code "connection_lost",
  * then `down` is called, then reconnecting begins (100 ms to 2 s apart, with jitter, for ever).
- * Connecting and preparing may take 10 s together.
+ * Connecting and preparing may take 10 s together. A standby is tried again like a server that is
+ * not there: it may be about to be promoted, and nothing can be written there, or listened to.
  * Such an answer says nothing about what was committed: the truth has to be read again.
  *
  * Only name resolution blocks (libpq's connect does it at once); address and Unix socket do not.
@@ -36,7 +37,7 @@ struct session_spec {
 	const char *name; /* in logs: "work", "pulse" */
 	const char *uri;  /* may be NULL; must outlive the session */
 	const char *application_name;
-	unsigned flags; /* enum conn_flags, CONN_QUEUE is implied */
+	unsigned flags; /* enum conn_flags; CONN_QUEUE and CONN_PRIMARY are implied */
 	int64_t reconnect_min_ms, reconnect_max_ms;
 	const struct sql_statement *const *statements; /* ended by NULL */
 	void (*up)(void *context);

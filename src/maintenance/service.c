@@ -109,8 +109,10 @@ static void on_refused(void *context, const struct err *e)
 
 static void on_beaten(void *context, int64_t sent_boot_ns)
 {
-	(void)context;
+	struct service *service = context;
+
 	(void)sent_boot_ns;
+	registry_forget_former(&service->registry);
 }
 
 /* No family, no claim, no lease: these three never come. */

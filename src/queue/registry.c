@@ -12,7 +12,10 @@
 #include "db/query.h"
 #include "version.h"
 
-enum { ASKING_MS = 10000 }; /* more than a heartbeat is granted: registering may wait for a lock */
+enum {
+	ASKING_MS = 10000,  /* more than a heartbeat is granted: registering may wait for a lock */
+	FORGET_MOST = 1000, /* leases at once */
+};
 
 /* A version 4 uuid, RFC 9562 section 5.4. */
 static void make_worker_id(char *text, size_t size)
@@ -71,6 +74,7 @@ static void registry_register(struct registry *registry)
 		count++;
 	if (registry->was_tried)
 		make_worker_id(registry->worker_id, sizeof(registry->worker_id));
+	registry->was_another |= registry->was_tried;
 	registry->was_tried = true;
 	registry->is_asking = true;
 	registry->asked_boot_ns = clock_boot_ns();
@@ -178,6 +182,72 @@ void registry_beat(struct registry *registry)
 	registry->sent_boot_ns = now_ns;
 	params_worker(&params, registry);
 	session_send(registry->session, &sql_heartbeat, &params, on_beaten, registry);
+	session_sync(registry->session);
+}
+
+/* --- Who this process was */
+
+static void on_former_rescued(void *context, const PGresult *rows, const struct err *e)
+{
+	struct registry *registry = context;
+
+	registry->forgetting--;
+	if (e && strcmp(e->code, "connection_lost") != 0)
+		log_warn("rescue_failed", LOG_S("error", e->text));
+	else if (!e && PQntuples(rows) > 0 && !row_is_null(rows, 0, "rescued"))
+		log_info("former_rescued", LOG_I("count", row_i64(rows, 0, "rescued")));
+}
+
+static void registry_rescue_former(struct registry *registry, const PGresult *rows, int row)
+{
+	struct params params = {0};
+
+	params_worker(&params, registry);
+	params_text(&params, row_text(rows, row, "id"));
+	params_text(&params, row_text(rows, row, "heartbeat_at"));
+	params_ms(&params, 0);
+	params_bool(&params, true);
+	params_i64(&params, FORGET_MOST);
+	registry->forgetting++;
+	session_send(registry->session, &sql_rescue, &params, on_former_rescued, registry);
+	session_sync(registry->session);
+}
+
+static bool is_former(const struct registry *registry, const PGresult *rows, int row)
+{
+	const struct host_process *self = &registry->process;
+
+	return self->boot_id[0] && self->pid_started != 0 &&
+		strcmp(row_text(rows, row, "boot_id"), self->boot_id) == 0 &&
+		row_i64(rows, row, "pid") == self->pid &&
+		row_i64(rows, row, "pid_started") == self->pid_started &&
+		strcmp(row_text(rows, row, "kind"), registry->kind) == 0 &&
+		strcmp(row_text(rows, row, "id"), registry->worker_id) != 0;
+}
+
+/* A rescue is bounded, and leaves what somebody has locked: it is over when the row is gone. */
+static void on_watched(void *context, const PGresult *rows, const struct err *e)
+{
+	struct registry *registry = context;
+	int found = 0;
+
+	registry->forgetting--;
+	if (e)
+		return;
+	for (int row = 0; row < PQntuples(rows); row++)
+		if (is_former(registry, rows, row)) {
+			registry_rescue_former(registry, rows, row);
+			found++;
+		}
+	registry->was_another = found > 0;
+}
+
+void registry_forget_former(struct registry *registry)
+{
+	if (!registry->was_another || registry->forgetting > 0)
+		return;
+	registry->forgetting++;
+	session_send(registry->session, &sql_watch, NULL, on_watched, registry);
 	session_sync(registry->session);
 }
 

@@ -9,8 +9,10 @@
  * cancel and paused families come with it too, in case a notification was lost.
  *
  * A worker that is not registered any more (it was silent for long, or the database is another
- * one after a failover) stops everything and registers anew under a new id. Runs on the worker's
- * loop, never blocks.
+ * one after a failover) stops everything and registers anew under a new id. Who it was before may
+ * stand in the database still, with leases: nobody else can know that nothing runs under them any
+ * more, so they are its own to give up, as those of a dead process. Runs on the worker's loop,
+ * never blocks.
  */
 #ifndef ATHENA_QUEUE_REGISTRY_H
 #define ATHENA_QUEUE_REGISTRY_H
@@ -45,14 +47,17 @@ struct registry {
 	struct host_process process;
 	bool was_tried; /* to register under this id */
 	bool is_registered;
-	bool is_asking;	 /* where we are, or to be registered */
-	bool is_beating; /* a heartbeat waits for its answer */
+	bool is_asking;	  /* where we are, or to be registered */
+	bool is_beating;  /* a heartbeat waits for its answer */
+	bool was_another; /* under another id, of which the row may be there */
+	int forgetting;	  /* requests about that which wait for their answers */
 	int64_t asked_boot_ns;
 	int64_t sent_boot_ns; /* the heartbeat */
 };
 
-#define REGISTRY_STATEMENTS \
-	&sql_register, &sql_unregister, &sql_heartbeat, &sql_own_leases, &sql_system_id
+#define REGISTRY_STATEMENTS                                                              \
+	&sql_register, &sql_unregister, &sql_heartbeat, &sql_own_leases, &sql_system_id, \
+		&sql_watch, &sql_rescue
 
 void registry_init(struct registry *registry);
 
@@ -65,6 +70,13 @@ void registry_connected(struct registry *registry);
  * connection.
  */
 void registry_beat(struct registry *registry);
+
+/*
+ * Takes the leases of who this process was before it registered anew, and then its row away; to be
+ * called after each heartbeat once nothing runs that was claimed under such an id. Asks nothing
+ * where there is no such row.
+ */
+void registry_forget_former(struct registry *registry);
 
 /* Asks for all our leases, whatever their age; `leased` is called for each, then `done`. */
 void registry_reconcile(struct registry *registry, session_done *done, void *context);

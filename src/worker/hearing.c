@@ -170,6 +170,8 @@ static void on_beaten(void *context, int64_t sent_boot_ns)
 		worker_return_stale(worker, &worker->lines[i]);
 	worker_read_families(worker);
 	worker_beaten(worker);
+	if (!worker->is_clearing)
+		registry_forget_former(&worker->registry);
 }
 
 static void on_fenced(void *context, const char *why)

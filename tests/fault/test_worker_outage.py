@@ -235,6 +235,40 @@ def test_nothing_is_claimed_on_another_server_than_the_heartbeats(server, cluste
     new.drop()
 
 
+def promote_in_place(server):
+    """As after a failover to a standby that had everything: another timeline, the same rows."""
+    server.stop()
+    (server.data / "standby.signal").touch()
+    server.start()
+    with server.connect() as conn:
+        assert conn.execute("SELECT pg_promote(true, 60) AS done").fetchone()["done"]
+
+
+def test_after_a_failover_nothing_waits_for_old_leases(server, away, workers, spawn, tmp_path):
+    """Who the worker was holds them for an hour yet; nobody but itself can know that nothing runs
+    under them any more. And a process for maintenance alone leaves no second row either."""
+    command, log = beats(tmp_path)
+    worker = workers.start("noop,own", url=away.url, drain="100ms", poll="1h", families={
+        "own": {"run": "command", "command": command, "lease": "1h"}})
+    service = spawn("athena", "maintenance", "run", url=away.url)
+    service.wait_log(" registered ")
+    own = away.enqueue("own")
+    pid = int(wait_line(f"{log}-pid", r"(\d+)")[1])
+    former = set(away.column("SELECT id FROM athena.workers"))
+    away.close()
+    promote_in_place(server)
+    worker.wait_log("fenced .*another one")
+    wait_until(lambda: len(read_lines(f"{log}-pid")) == 2, what="it runs again")
+    assert is_dead(pid)
+    (failure,) = away.query("SELECT job_id, attempt, kind FROM athena.failures")
+    assert failure == {"job_id": own, "attempt": 1, "kind": "lost"}
+    assert away.job(own)["attempt"] == 2
+    wait_until(lambda: len(now := set(away.column("SELECT id FROM athena.workers"))) == 2 and not now & former)
+    assert away.wait_for_state(away.enqueue("noop"), "succeeded"), "it listens, and is told"
+    assert worker.terminate() == 0 and service.terminate() == 0
+    assert_lawful(away)
+
+
 class Nowhere:
     host, port = "/nonexistent", 1
 

@@ -15,6 +15,7 @@ enum {
 	COST_INTERVALS_MAX = 8, /* but by no more than 8 intervals */
 	BACK_OFF_DOUBLINGS_MAX = 4,
 	BACK_OFF_MAX_MS = 30000,
+	LOCKED_TIMES = 4, /* in a row: hygiene has then been kept waiting for a minute */
 };
 
 static void lane_send(struct lane *lane);
@@ -47,6 +48,11 @@ int64_t lane_back_off_ms(int64_t every_ms, int failures)
 	return at_least(every_ms, at_most(pause_ms, BACK_OFF_MAX_MS));
 }
 
+bool lane_is_failing(const struct err *e, int failures)
+{
+	return strcmp(e->sqlstate, "55P03") != 0 || failures >= LOCKED_TIMES;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	lane_send(timer->data);
@@ -60,7 +66,7 @@ static void lane_send_in(struct lane *lane, int64_t pause_ms)
 /* Who leads is news, and what it did for lanes that seldom do anything. */
 static void lane_log(struct lane *lane, bool leads, int64_t did)
 {
-	if (lane->failures > 0)
+	if (lane->error.text[0])
 		log_info("lane_recovered", LOG_S("lane", lane->kind->name));
 	if (leads != lane->leads)
 		log_info(leads ? "lane_led" : "lane_left", LOG_S("lane", lane->kind->name));
@@ -86,10 +92,13 @@ static void lane_failed(struct lane *lane, const struct err *e)
 {
 	if (strcmp(e->code, "connection_lost") == 0)
 		return;
-	if (strcmp(lane->error.text, e->text) != 0)
-		log_warn("lane_failed", LOG_S("lane", lane->kind->name), LOG_S("error", e->text));
-	lane->error = *e;
 	lane->failures++;
+	if (!lane_is_failing(e, lane->failures)) {
+		log_debug("lane_waits", LOG_S("lane", lane->kind->name), LOG_S("error", e->text));
+	} else if (strcmp(lane->error.text, e->text) != 0) {
+		log_warn("lane_failed", LOG_S("lane", lane->kind->name), LOG_S("error", e->text));
+		lane->error = *e;
+	}
 	lane_send_in(lane, lane_back_off_ms(lane->every_ms, lane->failures));
 }
 

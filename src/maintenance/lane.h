@@ -9,7 +9,9 @@
  *   after the lane's interval otherwise, or ten times what the step took if that is longer, so
  *   that lanes that have to walk over dead rows take no more than a tenth of a core;
  *   after a second or so where another process leads: whoever did the last step leads for two more;
- *   with a growing pause after errors, which are logged when they begin, change, and end.
+ *   with a growing pause after errors, which are logged when they begin, change, and end. That
+ * others hold a table at the moment is one only when the lane has met it several times in a row:
+ * until then it waits for its turn.
  *
  * Dying at any point leaves nothing: the transaction rolls back, or is done.
  */
@@ -48,7 +50,7 @@ struct lane {
 	bool is_flying;
 	bool leads;	  /* the last step was ours to do */
 	int failures;	  /* in a row */
-	struct err error; /* of the last step; its text is "" when all was well */
+	struct err error; /* that was logged last; its text is "" when all was well since */
 	int64_t sent_ms;
 };
 
@@ -71,6 +73,9 @@ void lane_clear(struct lane *lane);
  * process leads. Without the jitter that is added then.
  */
 int64_t lane_pause_ms(enum lane_again again, int64_t every_ms, int64_t did, int64_t took_ms);
+
+/* Whether a step's error is worth a line, after so many failures in a row, this one included. */
+bool lane_is_failing(const struct err *e, int failures);
 
 /* The same after so many failures in a row: at least one. */
 int64_t lane_back_off_ms(int64_t every_ms, int failures);

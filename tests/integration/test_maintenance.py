@@ -2,6 +2,7 @@
 """Maintenance by running processes: promotion, rescue, leadership, hygiene that hangs."""
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -447,13 +448,24 @@ def test_hygiene_that_hangs_delays_no_promotion(database, maintain):
 def test_hygiene_does_not_wait_behind_a_lock(database, maintain):
     holder = database.connect(autocommit=False)
     holder.execute("LOCK TABLE athena.progress IN ACCESS EXCLUSIVE MODE")
-    program = maintain(LANES - {"registry"})
-    program.wait_log(r"lane_failed .*lane=registry\b.*lock timeout")
+    program = maintain(LANES - {"registry"}, env={"ATHENA_LOG_LEVEL": "debug"})
+    program.wait_log(r"lane_waits .*lane=registry\b.*lock timeout")
     promotes_in_time(database)
     assert database.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0
     holder.rollback()
-    program.wait_log(r"lane_recovered .*lane=registry\b")
-    assert program.stderr().count("lane_failed") == 1  # as long as it is the same
+    program.wait_log(r"lane_led .*lane=registry\b")
+    assert "lane_failed" not in program.stderr(), "it was not its turn, that is all"
+
+
+def test_a_step_that_fails_is_told_once(database, maintain):
+    database.query("ALTER TABLE athena.waits RENAME TO elsewhere")
+    program = maintain(LANES - {"waits", "prune"})
+    program.wait_log(r"lane_failed .*lane=waits\b.*athena.waits")
+    for _ in range(5):
+        promotes_in_time(database)
+    database.query("ALTER TABLE athena.elsewhere RENAME TO waits")
+    program.wait_log(r"lane_recovered .*lane=waits\b")
+    assert len(re.findall(r"lane_failed .*lane=waits\b", program.stderr())) == 1  # as long as it is the same
 
 
 def test_forgets_who_is_gone(database, maintain):

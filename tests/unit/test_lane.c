@@ -50,6 +50,17 @@ START_TEST(pauses_after_errors_double)
 }
 END_TEST
 
+START_TEST(a_lock_that_others_hold_is_waited_for)
+{
+	struct err locked = {.sqlstate = "55P03"}, broken = {.sqlstate = "42P01"};
+
+	ck_assert(!lane_is_failing(&locked, 1));
+	ck_assert(!lane_is_failing(&locked, 3));
+	ck_assert(lane_is_failing(&locked, 4));
+	ck_assert(lane_is_failing(&broken, 1));
+}
+END_TEST
+
 Suite *suite_lane(void)
 {
 	const TTest *const tests[] = {
@@ -59,6 +70,7 @@ Suite *suite_lane(void)
 		a_dear_lane_is_run_less_often,
 		who_does_not_lead_asks_once_a_second,
 		pauses_after_errors_double,
+		a_lock_that_others_hold_is_waited_for,
 		NULL,
 	};
 

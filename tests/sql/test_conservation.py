@@ -69,7 +69,7 @@ def test_no_place(full, table):
 
 
 @pytest.mark.parametrize("insert", [
-    "INSERT INTO athena.jobs_0 (id, family) VALUES (4000, 'noop')",
+    "INSERT INTO athena.jobs_0 (id, family) OVERRIDING SYSTEM VALUE VALUES (4000, 'noop')",
     "SET session_replication_role = replica; INSERT INTO athena.jobs (family) VALUES ('noop')",
     "ALTER TABLE athena.jobs DISABLE TRIGGER make_tickets; INSERT INTO athena.jobs (family) VALUES ('noop')",
 ])

@@ -143,8 +143,8 @@ FORBIDDEN = {
     "choose an id": "INSERT INTO athena.jobs (id, family) OVERRIDING SYSTEM VALUE VALUES (42, 'noop')",
     "copy an id": "COPY athena.jobs (id, family) FROM STDIN",
     "choose created_at": "INSERT INTO athena.jobs (family, created_at) VALUES ('noop', 'epoch')",
-    "insert into a leaf": "INSERT INTO athena.jobs_0 (id, family) VALUES (1, 'noop')",
-    "insert into default": "INSERT INTO athena.jobs_default (id, family) VALUES (1, 'noop')",
+    "insert into a leaf": "INSERT INTO athena.jobs_0 (id, family) OVERRIDING SYSTEM VALUE VALUES (1, 'noop')",
+    "insert into default": "INSERT INTO athena.jobs_default (id, family) OVERRIDING SYSTEM VALUE VALUES (1, 'noop')",
     "insert a ticket": "INSERT INTO athena.ready VALUES (1, 1, 0, 0, false, 'noop')",
     "insert a tally": "INSERT INTO athena.tallies VALUES ('noop', 'ready', 1)",
     "insert a sleeper": "INSERT INTO athena.sleepers VALUES ('noop', gen_random_uuid())",
@@ -305,7 +305,8 @@ def test_8_3_a_definer_function_of_ones_own_enqueues_as_its_owner(database, prod
     "INSERT INTO athena.jobs (id, family) OVERRIDING SYSTEM VALUE VALUES (42, 'noop')", "DELETE FROM athena.events",
     "UPDATE athena.failures SET error = ''", "DELETE FROM athena.tallies", "UPDATE athena.outcomes SET state = 'dead'",
     "UPDATE athena.settings SET value = '1'", "DELETE FROM athena.migrations", "SELECT athena.adopt()", "SET ROLE athena_owner",
-    "SELECT athena.prune_pair(0, 10, '0', '0')", "SELECT athena.lane_prune('0', '0')", "INSERT INTO athena.jobs_0 (id, family) VALUES (1, 'noop')"])
+    "SELECT athena.prune_pair(0, 10, '0', '0')", "SELECT athena.lane_prune('0', '0')",
+    "INSERT INTO athena.jobs_0 (id, family) OVERRIDING SYSTEM VALUE VALUES (1, 'noop')"])
 def test_workers_move_tickets_and_nothing_else(database, sql):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         database.connect(user="a_worker").execute(sql)

@@ -3,6 +3,7 @@
 #include "cli/bar.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static void add_bytes(struct buf *out, int64_t bytes)
 	buf_printf(out, "%.*f %s", amount < 99.95 ? 1 : 0, amount, units[unit]);
 }
 
-static void add_grouped(struct buf *out, int64_t number)
+void bar_number(struct buf *out, int64_t number)
 {
 	char digits[24];
 	int length = snprintf(digits, sizeof(digits), "%" PRId64, number);
@@ -46,7 +47,7 @@ void bar_amount(struct buf *out, int64_t amount, const char *unit)
 		add_bytes(out, amount);
 		return;
 	}
-	add_grouped(out, amount);
+	bar_number(out, amount);
 	buf_printf(out, " %s", unit);
 }
 
@@ -113,22 +114,51 @@ static int percent(const struct bar_figures *figures)
 	return (int)((double)figures->done * 100 / (double)figures->total);
 }
 
-/* `columns` cells of which done/total is filled, in eighths where the terminal can draw them. */
-static void add_cells(struct buf *out, const struct terminal *terminal,
-	const struct bar_figures *figures, int columns)
+int bar_cells(struct buf *out, bool has_unicode, double part, int columns)
 {
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-	double part = figures->total > 0 ? (double)figures->done / (double)figures->total : 0;
 	int filled = (int)((part > 1 ? 1 : part) * columns * 8);
 	int column = 0;
 
-	buf_text(out, terminal_begin(terminal, STYLE_CYAN));
 	for (; column < filled / 8; column++)
-		buf_text(out, terminal->has_unicode ? "█" : "#");
-	if (terminal->has_unicode && filled % 8) {
+		buf_text(out, has_unicode ? "█" : "#");
+	if (has_unicode && filled % 8) {
 		buf_text(out, eighths[filled % 8]);
 		column++;
 	}
+	return column;
+}
+
+void bar_history(struct buf *out, bool has_unicode, const double *values, int count)
+{
+	static const char *const levels[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+	static const char plain_levels[] = "_.:-=+*#";
+	double most = 0;
+
+	for (int i = 0; i < count; i++)
+		if (values[i] > most)
+			most = values[i];
+	for (int i = 0; i < count; i++) {
+		int level = most > 0 && values[i] > 0 ? (int)(values[i] / most * 7 + 0.5) : 0;
+
+		if (isnan(values[i]))
+			buf_char(out, ' ');
+		else if (has_unicode)
+			buf_text(out, levels[level]);
+		else
+			buf_char(out, plain_levels[level]);
+	}
+}
+
+/* `columns` cells of which done/total is filled. */
+static void add_cells(struct buf *out, const struct terminal *terminal,
+	const struct bar_figures *figures, int columns)
+{
+	double part = figures->total > 0 ? (double)figures->done / (double)figures->total : 0;
+	int column;
+
+	buf_text(out, terminal_begin(terminal, STYLE_CYAN));
+	column = bar_cells(out, terminal->has_unicode, part, columns);
 	buf_text(out, terminal_end(terminal, STYLE_CYAN));
 	buf_text(out, terminal_begin(terminal, STYLE_DIM));
 	for (; column < columns; column++)

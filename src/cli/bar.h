@@ -42,7 +42,15 @@ struct bar {
 void bar_draw(struct bar *bar, const struct bar_figures *figures);
 void bar_erase(struct bar *bar);
 
-/* "12.3 MB", "1,234 rows". */
+/* "12.3 MB", "1,234 rows"; "1,234". */
 void bar_amount(struct buf *out, int64_t amount, const char *unit);
+void bar_number(struct buf *out, int64_t number);
+
+/* Fills that part of so many columns, in eighths where they can be drawn; returns how many it took.
+ */
+int bar_cells(struct buf *out, bool has_unicode, double part, int columns);
+
+/* A column per value, as high as it is beside the greatest of them; NAN is a blank. */
+void bar_history(struct buf *out, bool has_unicode, const double *values, int count);
 
 #endif

@@ -10,6 +10,7 @@
 #include "cli/arguments.h"
 #include "cli/cli.h"
 #include "cli/usage.h"
+#include "cli/when.h"
 #include "version.h"
 
 const struct option_row global_options[] = {
@@ -18,6 +19,9 @@ const struct option_row global_options[] = {
 		.unit = "FILE",
 		.help = "config.yaml to read, instead of looking for it"},
 	{.name = "json", .type = OPTION_BOOL, .help = "print JSON, with times in UTC"},
+	{.name = "utc",
+		.type = OPTION_BOOL,
+		.help = "times for people in UTC, not in the local zone"},
 	{.name = "no_color", .type = OPTION_BOOL, .help = "no colours, not even on a terminal"},
 	{.name = "help", .type = OPTION_BOOL, .help = "what a command does and takes"},
 	{.name = "version", .type = OPTION_BOOL, .help = "the program's version"},
@@ -101,6 +105,8 @@ static bool parse(struct cli *cli, char **argv, struct err *e)
 	if (!arguments_parse(&cli->arguments, argv, own, global_options, e))
 		return false;
 	cli->wants_json = cli_bool(cli, "json");
+	if (cli_bool(cli, "utc"))
+		when_use_utc();
 	terminal_init(&cli->out, stdout, !cli_bool(cli, "no_color"));
 	terminal_init(&cli->err, stderr, !cli_bool(cli, "no_color"));
 	cli->args = cli->arguments.words + name_words;

@@ -21,6 +21,7 @@ const struct command *const commands[] = {
 	&command_family_pause,
 	&command_family_resume,
 	&command_worker_list,
+	&command_top,
 	&command_maintenance_run,
 	&command_maintenance_status,
 	&command_config_show,

@@ -18,7 +18,7 @@ extern const struct command command_maintenance_run;
 extern const struct command command_maintenance_status;
 extern const struct command command_config_show, command_config_check;
 extern const struct command command_manual, command_completion;
-extern const struct command command_doctor;
+extern const struct command command_top, command_doctor;
 extern const struct command command_adopt;
 extern const struct command command_dev;
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/table.h"
 #include "cli/when.h"
 #include "db/query.h"
 
@@ -21,6 +20,10 @@ enum style listing_state_style(const char *state)
 		{"dead", STYLE_RED},
 		{"cancelled", STYLE_YELLOW},
 		{"scheduled", STYLE_DIM},
+		{"silent", STYLE_RED},
+		{"stopping", STYLE_YELLOW},
+		{"overdue", STYLE_RED},
+		{"never ran", STYLE_YELLOW},
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(styles); i++)
@@ -129,24 +132,37 @@ static bool is_right(enum listing_kind kind)
 	return kind == LISTING_NUMBER || kind == LISTING_REAL || kind == LISTING_LENGTH;
 }
 
-static void print_table(const struct cli *cli, const struct listing_column *columns, PGresult *rows)
+struct table_column *listing_titles(const struct listing_column *columns)
 {
-	struct table table CLEANUP(table_clear) = {0};
-	struct table_column *titles CLEANUP(free_ptr) = NULL;
+	struct table_column *titles = NULL;
 	size_t count = 0;
 
-	for (const struct listing_column *column = columns; column->name; column++) {
+	for (; columns->name; columns++) {
 		titles = xreallocarray(titles, count + 2, sizeof(*titles));
 		titles[count] = (struct table_column){
-			column->title, is_right(column->kind), column->flags & LISTING_SHRINKS};
-		count += column->title != NULL;
+			columns->title, is_right(columns->kind), columns->flags & LISTING_SHRINKS};
+		count += columns->title != NULL;
 		titles[count] = (struct table_column){0};
 	}
+	return titles;
+}
+
+void listing_add_row(
+	struct table *table, const struct listing_column *columns, const PGresult *rows, int row)
+{
+	for (; columns->name; columns++)
+		if (columns->title)
+			cell(table, columns, row_text(rows, row, columns->name));
+}
+
+static void print_table(const struct cli *cli, const struct listing_column *columns, PGresult *rows)
+{
+	struct table_column *titles CLEANUP(free_ptr) = listing_titles(columns);
+	struct table table CLEANUP(table_clear) = {0};
+
 	table_init(&table, titles);
 	for (int row = 0; row < PQntuples(rows); row++)
-		for (const struct listing_column *column = columns; column->name; column++)
-			if (column->title)
-				cell(&table, column, row_text(rows, row, column->name));
+		listing_add_row(&table, columns, rows, row);
 	table_print(&table, &cli->out);
 }
 

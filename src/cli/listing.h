@@ -12,6 +12,7 @@
 #include <libpq-fe.h>
 
 #include "cli/cli.h"
+#include "cli/table.h"
 
 enum listing_kind {
 	LISTING_TEXT,
@@ -21,7 +22,7 @@ enum listing_kind {
 	LISTING_TIME,	/* timestamptz */
 	LISTING_AGE,	/* timestamptz, which people see as "5 s ago" */
 	LISTING_LENGTH, /* seconds as a number */
-	LISTING_STATE,	/* of a job, in its colour */
+	LISTING_STATE,	/* in its colour */
 	LISTING_JSON,
 };
 
@@ -39,6 +40,17 @@ struct listing_column {
 
 /* Prints all rows. The list of columns ends with a row whose name is NULL. */
 void listing_print(const struct cli *cli, const struct listing_column *columns, PGresult *rows);
+
+/* What several commands print: of worker_list.sql and maintenance_status.sql. */
+extern const struct listing_column worker_columns[], lane_columns[];
+
+/*
+ * The same bit by bit, for a table that is not printed whole. The titles are for table_init();
+ * the caller frees them after the table.
+ */
+struct table_column *listing_titles(const struct listing_column *columns);
+void listing_add_row(
+	struct table *table, const struct listing_column *columns, const PGresult *rows, int row);
 
 /* One row as a JSON object. */
 json_t *listing_row(const struct listing_column *columns, const PGresult *rows, int row);

@@ -6,9 +6,9 @@
 #include "db/query.h"
 #include "sql_statements.h"
 
-static const struct listing_column lane_columns[] = {
+const struct listing_column lane_columns[] = {
 	{"lane", "LANE", LISTING_TEXT, 0},
-	{"state", "STATE", LISTING_TEXT, 0},
+	{"state", "STATE", LISTING_STATE, 0},
 	{"last_at", "LAST", LISTING_AGE, 0},
 	{"leader", "BY", LISTING_TEXT, 0},
 	{"leader_id", NULL, LISTING_TEXT, 0},

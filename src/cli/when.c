@@ -14,6 +14,12 @@
 
 static const int64_t second_us = 1000000;
 
+void when_use_utc(void)
+{
+	setenv("TZ", "UTC0", 1);
+	tzset();
+}
+
 /* What is left of the text while it is read; every reader moves `at` only when it succeeds. */
 struct reader {
 	const char *at;

@@ -3,7 +3,7 @@
  * Times on a command line: read as people write them, shown in their own zone; UTC for programs.
  *
  * Inside, a time is microseconds since 1970 UTC, as Postgres counts them. The zone of people is
- * that of the C library (TZ, /etc/localtime).
+ * that of the C library (TZ, /etc/localtime), or UTC after when_use_utc().
  */
 #ifndef ATHENA_CLI_WHEN_H
 #define ATHENA_CLI_WHEN_H
@@ -13,6 +13,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+
+/* From here on, what people read and write is UTC as well; of --utc. */
+void when_use_utc(void);
 
 /* Room for any text that these functions write. */
 enum { WHEN_TEXT = 40 };

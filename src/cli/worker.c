@@ -6,13 +6,13 @@
 #include "db/query.h"
 #include "sql_statements.h"
 
-static const struct listing_column worker_columns[] = {
+const struct listing_column worker_columns[] = {
 	{"id", NULL, LISTING_TEXT, 0},
 	{"host", "HOST", LISTING_TEXT, 0},
 	{"pid", "PID", LISTING_NUMBER, 0},
 	{"kind", "PROGRAM", LISTING_TEXT, 0},
 	{"version", "VERSION", LISTING_TEXT, 0},
-	{"state", "STATE", LISTING_TEXT, 0},
+	{"state", "STATE", LISTING_STATE, 0},
 	{"running", "RUNNING", LISTING_NUMBER, 0},
 	{"asleep", NULL, LISTING_BOOL, 0},
 	{"started_at", "STARTED", LISTING_AGE, 0},

@@ -10,6 +10,7 @@ GLOBAL = """
 Options of every command
   --config FILE                   config.yaml to read, instead of looking for it
   --json                          print JSON, with times in UTC
+  --utc                           times for people in UTC, not in the local zone
   --no-color                      no colours, not even on a terminal
   --help                          what a command does and takes
   --version                       the program's version

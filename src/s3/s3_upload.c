@@ -49,7 +49,6 @@ struct s3_upload {
 	int64_t written, acknowledged;
 	struct part *parts;
 	size_t part_room;
-	bool has_failed;
 };
 
 int64_t s3_part_bytes(int64_t first, int number)
@@ -147,14 +146,11 @@ static bool collect(struct s3_upload *upload, struct err *e)
 			continue;
 		if (!slot->call.ok) {
 			*e = slot->call.error;
-			upload->has_failed = true;
 			return err_in(e, "part %d", slot->number);
 		}
-		if (!slot->call.etag[0]) {
-			upload->has_failed = true;
+		if (!slot->call.etag[0])
 			return err_code(e, ERR_PERMANENT, "s3_refused",
 				"part %d: the server gives it no ETag", slot->number);
-		}
 		keep_part(upload, slot);
 	}
 	return true;
@@ -201,6 +197,15 @@ static void send_part(struct s3_upload *upload, struct slot *slot)
 			.body = slot->bytes,
 			.length = slot->length,
 			.sha256 = slot->sha256});
+}
+
+/* Lets parts go on that are under way, and takes in what has ended. Waits for nothing. */
+static bool move_parts(struct s3_upload *upload, struct err *e)
+{
+	int ready;
+
+	return (under_way(upload) == 0 || call_round(upload->s3, NULL, 0, 0, &ready, e)) &&
+		collect(upload, e);
 }
 
 /* The slot that is being filled goes on its way. */
@@ -264,7 +269,7 @@ bool s3_upload_write(struct s3_upload *upload, const void *bytes, size_t length,
 {
 	const char *at = bytes;
 
-	if (!collect(upload, e))
+	if (!move_parts(upload, e))
 		return false;
 	if (upload->written + (int64_t)length > object_bytes_max)
 		return err_code(e, ERR_PERMANENT, "s3_too_large", "an object holds 5 TiB at most");

@@ -100,6 +100,14 @@ bool store_remove(struct store *store, const char *key, struct err *e)
 	return check_key(key, e) && store->driver->remove(store, key, e);
 }
 
+bool store_wait(struct store *store, struct pollfd *fds, int count, int timeout_ms, int *ret_ready,
+	struct err *e)
+{
+	if (store->driver->wait)
+		return store->driver->wait(store, fds, count, timeout_ms, ret_ready, e);
+	return store->wait.wait(store->wait.context, fds, count, timeout_ms, ret_ready, e);
+}
+
 void store_free(struct store **store)
 {
 	if (*store)

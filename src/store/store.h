@@ -101,6 +101,8 @@ struct store_driver {
 		struct err *);
 	bool (*discard)(struct store *, const char *key, const char *id, struct err *);
 	bool (*remove)(struct store *, const char *key, struct err *);
+	bool (*wait)(struct store *, struct pollfd *fds, int count, int timeout_ms, int *ret_ready,
+		struct err *); /* NULL: nothing is ever under way between calls */
 	void (*free)(struct store *);
 };
 
@@ -147,6 +149,13 @@ MUSTCHECK bool store_discard(struct store *store, const char *key, const char *i
 
 /* Deletes an object. None of that key is fine. */
 MUSTCHECK bool store_remove(struct store *store, const char *key, struct err *e);
+
+/*
+ * Waits for something else, as store_wait.wait, while what was written goes on its way: whoever
+ * reads what he writes from a pipe waits for the pipe here.
+ */
+MUSTCHECK bool store_wait(struct store *store, struct pollfd *fds, int count, int timeout_ms,
+	int *ret_ready, struct err *e);
 
 /* Accepts NULL inside. For CLEANUP(). */
 void store_free(struct store **store);

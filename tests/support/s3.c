@@ -8,10 +8,15 @@
  *     head KEY, delete KEY, abort KEY ID
  *     list [PREFIX], uploads [PREFIX], parts KEY ID
  *
+ *     store KEY			stdin as an object of a store (store/store.h), all that can
+ *				be done with it, and gone again
+ *
  * stderr tells of retries, of the error that it ended with, and how much memory it took at most.
  * The status is 0, or 1 after an error.
  */
 #include <inttypes.h>
+#include <openssl/evp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,7 +25,10 @@
 #include "base/mem.h"
 #include "s3/s3_download.h"
 #include "s3/s3_list.h"
+#include "s3/s3_store.h"
+#include "s3/s3_store.h"
 #include "s3/s3_upload.h"
+#include "s3/sigv4.h"
 
 enum { READ_BYTES = 64 * 1024 };
 
@@ -151,6 +159,106 @@ static bool abort_upload(struct s3 *s3, char **args, struct err *e)
 	return s3_abort(s3, args[0], args[1], e);
 }
 
+/*
+ * As a store.
+ */
+
+static bool print_unfinished(
+	void *context, const struct store_unfinished *unfinished, struct err *e)
+{
+	struct store *store = context;
+
+	printf("%s\n", unfinished->key);
+	return store_discard(store, unfinished->key, "another", e);
+}
+
+static bool print_stored(void *context, const struct store_object *object, struct err *e)
+{
+	(void)context, (void)e;
+	printf("%s %" PRId64 "\n", object->key, object->bytes);
+	return true;
+}
+
+static bool hash(void *context, const void *bytes, size_t length, struct err *e)
+{
+	(void)e;
+	return EVP_DigestUpdate(context, bytes, length) == 1;
+}
+
+static bool print_hash(struct store *store, const char *key, struct err *e)
+{
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	unsigned char bytes[32];
+	char hex[SIGV4_HEX_BYTES];
+	bool ok;
+
+	EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
+	ok = store_read(store, key, hash, digest, e);
+	EVP_DigestFinal_ex(digest, bytes, NULL);
+	EVP_MD_CTX_free(digest);
+	sigv4_hex(bytes, hex);
+	if (ok)
+		printf("%s\n", hex);
+	return ok;
+}
+
+static bool write_stored(struct store *store, const char *key, struct err *e)
+{
+	struct store_upload *out CLEANUP(store_upload_free) = NULL;
+	char bytes[READ_BYTES];
+	size_t n;
+
+	if (!store_begin(store, key, &out, e) ||
+		!store_uploads(store, key, print_unfinished, store, e))
+		return false;
+	while ((n = fread(bytes, 1, sizeof(bytes), stdin)) > 0)
+		if (!store_write(out, bytes, n, e))
+			return false;
+	return store_complete(out, e);
+}
+
+/* One that is given up. */
+static bool begin_stored(struct store *store, const char *key, struct err *e)
+{
+	struct store_upload *out CLEANUP(store_upload_free) = NULL;
+
+	return store_begin(store, key, &out, e) && store_write(out, "x", 1, e);
+}
+
+/* What is printed, line by line, is compared by the test. */
+static bool use_store(struct store *store, const char *key, struct err *e)
+{
+	struct store_object object;
+	struct err gone;
+
+	puts(store->place);
+	if (!begin_stored(store, key, e) || !write_stored(store, key, e) ||
+		!store_stat(store, key, &object, e))
+		return false;
+	printf("%" PRId64 "\n", object.bytes);
+	if (!store_list(store, "", print_stored, NULL, e) || !print_hash(store, key, e) ||
+		!store_remove(store, key, e) || !store_remove(store, key, e))
+		return false;
+	puts(store_stat(store, key, &object, &gone) ? "there" : gone.code);
+	return true;
+}
+
+static bool wait_in_poll(
+	void *context, struct pollfd *fds, int count, int timeout_ms, int *ret_ready, struct err *e)
+{
+	(void)context, (void)e;
+	*ret_ready = poll(fds, (nfds_t)count, timeout_ms);
+	return true;
+}
+
+static bool store(const struct config_s3 *settings, const char *key, struct err *e)
+{
+	struct store *bucket CLEANUP(store_free) = NULL;
+	const struct store_wait wait = {.wait = wait_in_poll};
+
+	return s3_store_open(settings, &wait, &bucket, e) && use_store(bucket, key, e);
+}
+
 static const struct {
 	const char *name;
 	int least, most; /* arguments */
@@ -174,7 +282,11 @@ static bool run(int argc, char **argv, struct err *e)
 	const struct s3_waiter waiter = {.on_retry = on_retry};
 	struct s3 *s3 CLEANUP(s3_clear) = NULL;
 
-	if (!config_load(NULL, &config, e) || !s3_open(&config->backup_s3, &waiter, &s3, e))
+	if (!config_load(NULL, &config, e))
+		return false;
+	if (argc == 3 && strcmp(argv[1], "store") == 0)
+		return store(&config->backup_s3, argv[2], e);
+	if (!s3_open(&config->backup_s3, &waiter, &s3, e))
 		return false;
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
 		if (argc > 1 && strcmp(argv[1], commands[i].name) == 0 &&

@@ -187,10 +187,10 @@ def test_8_2_producers_may_not(database, producer, attack):
     assert_lawful(database)
 
 
-def test_8_2_producers_call_five_functions_and_no_others(database):
+def test_8_2_producers_call_six_functions_and_no_others(database):
     callable_by = "SELECT proname FROM pg_proc WHERE pronamespace = 'athena'::regnamespace AND has_function_privilege(%s, oid, 'EXECUTE') ORDER BY 1"
     assert database.column(callable_by, "a_producer") == [
-        "complete_wait", "enqueue", "fail_wait", "key_holder", "refuse_producer"]
+        "complete_wait", "enqueue", "fail_wait", "families_with_producers", "key_holder", "refuse_producer"]
     assert database.column(callable_by, "a_reader") == ["block_of", "chunk_place", "conservation", "held_back", "ids_of", "is_secret_name",
                                                             "job_id", "jobs_ahead", "jobs_in", "limit_status", "place_of", "public_id",
                                                             "redact", "redact", "redact_nested"]

@@ -43,7 +43,7 @@ static const struct option_row worker_rows[] = {
 		.help = "first pause before connecting again; doubles"},
 	{"reconnect_max", OPTION_DURATION, 0, "2s", 10, HOUR,
 		.help = "longest pause before connecting again"},
-	{"executor_attempts", OPTION_INT, OPTION_RELOADABLE, "10000", 1, 1000000,
+	{"executor_attempts", OPTION_INT, OPTION_RELOADABLE, "100000", 1, 1000000,
 		.help = "attempts after which an executor process is replaced"},
 	{0},
 };

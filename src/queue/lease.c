@@ -27,6 +27,7 @@ struct lease *lease_new(const char *kind, const char *payload)
 		lease->kind = memcpy(texts, kind, kind_size);
 	if (payload)
 		lease->payload = memcpy(texts + kind_size, payload, payload_size);
+	lease->payload_bytes = payload_size;
 	return lease;
 }
 

@@ -58,8 +58,9 @@ struct lease {
 	int64_t timeout_ms;  /* the job's own; 0: the family's */
 	const char *kind;    /* NULL: none */
 	const char *payload; /* JSON text, or a chunk's lines; NULL: no body. Behind the lease. */
-	char *answers;	     /* JSON text: what its waits brought, its own block; NULL: nothing */
-	struct line *line;   /* the family it belongs to */
+	size_t payload_bytes;
+	char *answers;	   /* JSON text: what its waits brought, its own block; NULL: nothing */
+	struct line *line; /* the family it belongs to */
 	enum lease_state state;
 	struct slot *slot; /* while SENT */
 	enum stop_reason stop;

@@ -11,7 +11,7 @@
 #include "db/query.h"
 #include "queue/chunk.h"
 
-enum { BATCH_MAX = 1000, RETRY_MS = 500 };
+enum { BATCH_MAX = 4000, RETRY_MS = 500 };
 
 /* Leases that one statement is about, in the order of its parameters. */
 struct batch {
@@ -211,26 +211,32 @@ static void on_chunk_settled(void *context, const PGresult *rows, const struct e
 	lease_table_drop(settler->leases, lease);
 }
 
-static void settler_send_apart(struct settler *settler, struct lease *lease)
+/* A lease by itself, not with others of its kind. */
+static void settler_send_single(struct settler *settler, struct lease *lease,
+	const struct sql_statement *statement, struct params *params, session_done *done)
 {
 	struct batch *batch = batch_new(settler, 1);
-	struct params params = {0};
 
 	batch->leases[batch->count++] = lease;
+	settler->flying++;
+	session_send(settler->session, statement, params, done, batch);
+	session_sync(settler->session);
+}
+
+static void settler_send_apart(struct settler *settler, struct lease *lease)
+{
+	struct params params = {0};
+
 	params_text(&params, settler->worker_id);
 	params_i64(&params, lease->ticket);
 	params_give(&params, chunk_results(lease));
-	settler->flying++;
-	session_send(settler->session, &sql_settle_chunk, &params, on_chunk_settled, batch);
-	session_sync(settler->session);
+	settler_send_single(settler, lease, &sql_settle_chunk, &params, on_chunk_settled);
 }
 
 static void settler_send_one(struct settler *settler, struct lease *lease)
 {
-	struct batch *batch = batch_new(settler, 1);
 	struct params params = {0};
 
-	batch->leases[batch->count++] = lease;
 	params_text(&params, settler->worker_id);
 	params_i64(&params, lease->job_id);
 	params_i64(&params, lease->ticket);
@@ -239,9 +245,7 @@ static void settler_send_one(struct settler *settler, struct lease *lease)
 	params_text(&params, lease->result.error_kind);
 	params_text(&params, lease->result.code);
 	params_ms(&params, lease->result.kind == RESULT_PARKED ? lease->result.wait_ms : -1);
-	settler->flying++;
-	session_send(settler->session, &sql_settle, &params, on_one_settled, batch);
-	session_sync(settler->session);
+	settler_send_single(settler, lease, &sql_settle, &params, on_one_settled);
 }
 
 /* False when there is nothing in it; it is freed in any case. */

@@ -9,10 +9,11 @@
 #include "worker/worker.h"
 
 enum {
-	PREFETCH_MAX = 1000, /* half of them per round trip; a crash strands no more */
-	HOLD_MS = 200,	     /* what is held unstarted is worth that much time at most: a job of
-				priority 0 waits for a claim, of which two may pass in that time */
-	BATCH_MS = 20,	     /* and what is sent to one executor at once, that much */
+	PREFETCH_MAX = 4000,   /* half of them per round trip; a crash strands no more */
+	HOLD_MS = 200,	       /* what is held unstarted is worth that much time at most: a job of
+				  priority 0 waits for a claim, of which two may pass in that time */
+	HOLD_BYTES = 16 << 20, /* and has about that many bytes of payload */
+	BATCH_MS = 20,	       /* and what is sent to one executor at once, that much */
 	BATCH_MAX = 128,
 	SLOW_MS = 250, /* attempts this long are not fetched ahead */
 	RETRY_MS = 500,
@@ -29,6 +30,7 @@ void line_init(struct line *line, struct worker *worker, const char *name,
 	line->timeout_ms = family->timeout_s * 1000;
 	line->is_hungry = true;
 	line->run_ms = -1;
+	line->job_bytes = 1;
 	line->shared = shared;
 	line_set_slots(line, slots);
 	sleeper_init(&line->sleeper, shared->loop);
@@ -105,12 +107,13 @@ static int line_quick_slots(const struct line *line)
 static int line_capacity(const struct line *line)
 {
 	double run_ms = line->run_ms < 0.01 ? 0.01 : line->run_ms;
-	int ahead = (int)(HOLD_MS / run_ms) * line_quick_slots(line);
+	double most = HOLD_MS / run_ms * line_quick_slots(line);
 
 	if (line->family->prefetch == 0 || line->claim.is_limited || line->run_ms < 0 ||
 		line->run_ms >= SLOW_MS)
 		return line->slot_count;
-	return line->slot_count + (ahead > PREFETCH_MAX ? PREFETCH_MAX : ahead);
+	most = most > HOLD_BYTES / line->job_bytes ? HOLD_BYTES / line->job_bytes : most;
+	return line->slot_count + (most > PREFETCH_MAX ? PREFETCH_MAX : (int)most);
 }
 
 static int line_idle_slots(const struct line *line)
@@ -208,10 +211,30 @@ void line_look(struct line *line)
 		slot_look(line->slots[i]);
 }
 
+/* Large payloads count at once, and are forgotten slowly. */
+static void line_learn_bytes(struct line *line, const struct lease *leases)
+{
+	const struct lease *lease;
+	double bytes = 0;
+	int jobs = 0;
+
+	DL_FOREACH (leases, lease) {
+		bytes += (double)lease->payload_bytes;
+		jobs += lease->jobs;
+	}
+	if (jobs == 0)
+		return;
+	bytes /= jobs;
+	line->job_bytes = bytes > line->job_bytes ? bytes : line->job_bytes * 0.9 + bytes * 0.1;
+	if (line->job_bytes < 1)
+		line->job_bytes = 1;
+}
+
 void line_take(struct line *line, struct lease *leases)
 {
 	struct lease *lease, *next;
 
+	line_learn_bytes(line, leases);
 	line->is_hungry = line->is_woken || line->claim.found != CLAIM_LITTLE;
 	line->is_woken = false;
 	DL_FOREACH_SAFE (leases, lease, next) {

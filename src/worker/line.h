@@ -6,7 +6,7 @@
  * polled, and stays so while claims come back full; a claim that came back short ends it and sends
  * the line towards sleep. How much it may hold unstarted follows from how long its attempts take:
  * none when they take a second, so that a crash strands little and a job of priority 0 waits for
- * nothing that was fetched before it.
+ * nothing that was fetched before it. And how much memory they take, by what the last ones took.
  */
 #ifndef ATHENA_WORKER_LINE_H
 #define ATHENA_WORKER_LINE_H
@@ -37,7 +37,8 @@ struct line {
 	int held_count;	    /* jobs */
 	int sent_count;	    /* jobs, of leases that are with executors */
 	const struct slot_shared *shared;
-	double run_ms; /* of one attempt, a moving average; < 0: not known yet */
+	double run_ms;	  /* of one attempt, a moving average; < 0: not known yet */
+	double job_bytes; /* of a payload, a moving average */
 	struct slot **slots;
 	int slot_count; /* that are given something to do */
 	int slots_made; /* with those of before a reload: they finish what they have */

@@ -271,3 +271,14 @@ def test_the_shortest_lease_works_with_default_settings(database, workers):
         assert database.wait_for_state(job, "succeeded")["attempt"] == 1
     assert database.query("SELECT * FROM athena.failures") == []
     assert_lawful(database)
+
+
+def test_what_is_fetched_ahead_is_bounded_by_size(database, workers):
+    """500 kB each: 16 MB of them and a job per slot, though they are quick enough for hundreds."""
+    workers.start(concurrency=1)
+    insert(database, 200, payload='{"sleep_ms": 1, "pad": "%s"}' % ("x" * 500_000))
+    most = 0
+    while database.value("SELECT count(*) FROM athena.outcomes") < 200:
+        most = max(most, running(database))
+    assert 1 < most <= 2 * 34, "those that have ended may wait for their settle"
+    assert_lawful(database)

@@ -92,7 +92,7 @@ START_TEST(without_a_file_there_are_defaults)
 	ck_assert_int_eq(config->worker.poll_ms, 2000);
 	ck_assert_int_eq(config->worker.reconnect_min_ms, 100);
 	ck_assert_int_eq(config->worker.reconnect_max_ms, 2000);
-	ck_assert_int_eq(config->worker.executor_attempts, 10000);
+	ck_assert_int_eq(config->worker.executor_attempts, 100000);
 	ck_assert_int_eq(config->retention.finished_ms, INT64_C(7) * 86400000);
 	ck_assert_int_eq(config->retention.dead_ms, INT64_C(30) * 86400000);
 	ck_assert_str_eq(config->http_listen, "127.0.0.1:4052");

@@ -6,8 +6,9 @@
 NAME. Settings are environment variables (PGURL, JOBS, WORKERS, PROCS, BETWEEN_SQL, RATE, SECS), the
 answer is one line of JSON, `ok` among it. We and they take turns; ratios are of medians. Everybody
 comes through TCP on loopback. What a peer does for its figure (keeps outcomes or deletes jobs, leases
-jobs or not) is for its own driver to say.
+jobs or not) is for its own driver to say. We drain twice: a family of single jobs, and a chunked one.
 """
+import itertools
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ from stand import Stand, note, options
 
 PROCESSES = (1, 2)
 SHARES = ("p50", "p99")
+OURS = {"athena": "noop", "athena, chunked": "chunked"} # family, by what the contestant is called
 ENQUEUE, DRAIN, PICKUP = "bulk enqueue jobs/s", "drain jobs/s, {} process(es)", "pickup {} ms at 500/s"
 
 
@@ -61,14 +63,12 @@ class Sitting:
 
     def summarise(self, whats, names, rounds):
         """A line per peer and figure: we over them, medians."""
-        for what in whats:
-            ours = self._median(what, "athena", rounds)
-            for who in names:
-                theirs = self._median(what, who, rounds)
-                if ours and theirs:
-                    note(f"{what}: athena / {who} = {ours / theirs:.2f}")
-                    self.stand.emit(self.stand.empty, f"{what}: athena / {who}",
-                                    ratio=round(ours / theirs, 3), athena=ours, peer=theirs)
+        for what, us, who in itertools.product(whats, OURS, names):
+            ours, theirs = self._median(what, us, rounds), self._median(what, who, rounds)
+            if ours and theirs:
+                note(f"{what}: {us} / {who} = {ours / theirs:.2f}")
+                self.stand.emit(self.stand.empty, f"{what}: {us} / {who}",
+                                ratio=round(ours / theirs, 3), athena=ours, peer=theirs)
 
     def _median(self, what, who, rounds):
         lines = [self.stand.answer(f"{what} by {who}", number) for number in range(rounds)]
@@ -78,10 +78,11 @@ class Sitting:
 
 def measure_drains(sitting, given, processes, names):
     stand, what = sitting.stand, DRAIN.format(processes)
-    if sitting.lacks(what, "athena"):
-        queue, rate, figures = drain.run(stand, given.jobs, processes)
-        sitting.add(what, "athena", rate, **figures)
-        queue.drop()
+    for who, family in OURS.items():
+        if sitting.lacks(what, who):
+            queue, rate, figures = drain.run(stand, given.jobs, processes, family)
+            sitting.add(what, who, rate, **figures)
+            queue.drop()
     for name in names:
         if not sitting.lacks(what, name):
             continue

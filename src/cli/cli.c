@@ -192,6 +192,13 @@ bool cli_next(struct cli *cli, const char *fmt, ...)
 	return false;
 }
 
+bool cli_no_job(struct cli *cli, int64_t job_id, struct err *e)
+{
+	cli_next(cli, "athena job list");
+	return err_code(e, ERR_PERMANENT, "no_job",
+		"there is no job %" PRId64 "; finished ones are removed after a while", job_id);
+}
+
 void cli_print_json(const struct cli *cli, json_t *value)
 {
 	json_dumpf(value, cli->out.file, JSON_INDENT(2) | JSON_REAL_PRECISION(15));

@@ -74,6 +74,9 @@ bool cli_input_error(struct err *e);
 /* What to type next, printed below the error. Returns false, to end a failing path with. */
 bool cli_next(struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* An error, and what to type next. Returns false. */
+bool cli_no_job(struct cli *cli, int64_t job_id, struct err *e);
+
 /* Prints a JSON value on stdout, indented, and drops the reference. */
 void cli_print_json(const struct cli *cli, json_t *value);
 

@@ -321,12 +321,8 @@ static bool look_once(struct follow *follow, struct err *e)
 	follow->has_news = false;
 	if (!look(follow, &sql_job_watch, false, &rows, e))
 		return false;
-	if (PQntuples(rows) == 0) {
-		cli_next(follow->cli, "athena job list");
-		return err_code(e, ERR_PERMANENT, "no_job",
-			"there is no job %" PRId64 "; finished ones are removed after a while",
-			follow->job_id);
-	}
+	if (PQntuples(rows) == 0)
+		return cli_no_job(follow->cli, follow->job_id, e);
 	if (!tell_failures(follow, row_i64(rows, 0, "failures"), e))
 		return false;
 	tell_state(follow, rows);

@@ -47,9 +47,7 @@ static bool read_job(struct cli *cli, int64_t job_id, PGresult **ret_job, struct
 		return false;
 	if (PQntuples(*ret_job) > 0)
 		return true;
-	cli_next(cli, "athena job list");
-	return err_set(e, ERR_PERMANENT,
-		"there is no job %" PRId64 "; finished ones are removed after a while", job_id);
+	return cli_no_job(cli, job_id, e);
 }
 
 /*

@@ -75,12 +75,8 @@ static bool read_job(struct cli *cli, int64_t job_id, struct shown *shown, struc
 	params_i64(&params, job_id);
 	if (!query_rows(&cli->conn, &sql_job_show, &params, &shown->job, e))
 		return false;
-	if (PQntuples(shown->job) == 0) {
-		cli_next(cli, "athena job list");
-		return err_set(e, ERR_PERMANENT,
-			"there is no job %" PRId64 "; finished ones are removed after a while",
-			job_id);
-	}
+	if (PQntuples(shown->job) == 0)
+		return cli_no_job(cli, job_id, e);
 	if (!query_rows(&cli->conn, &sql_job_failures, &params, &shown->failures, e))
 		return false;
 	params_i64(&params, 0);

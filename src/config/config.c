@@ -270,6 +270,11 @@ const struct config_family *config_family_find(const struct config *config, cons
 	return NULL;
 }
 
+const char *config_direct_url(const struct config *config)
+{
+	return config->database_direct_url ? config->database_direct_url : config->database_url;
+}
+
 int64_t config_limit(const char *name)
 {
 	return option_int(settings_limits, NULL, name);

@@ -139,6 +139,9 @@ const char *config_client_uri(const struct config *config, const char *name);
 /* NULL when `families:` does not name it. */
 const struct config_family *config_family_find(const struct config *config, const char *name);
 
+/* Where to connect past a pooler. NULL: libpq's defaults. */
+const char *config_direct_url(const struct config *config);
+
 /*
  * A number that the schema and the program agree on and that no setting changes, by its name in
  * config_limits (settings.h): "priority", "event_line_bytes", ... Durations are in ms.

@@ -129,33 +129,31 @@ void conn_keywords_clear(struct conn_keywords *keywords)
 bool conn_err(PGconn *pg, struct err *e)
 {
 	static const struct {
-		const char *part, *code;
+		const char *part, *code, *remedy;
 	} permanent[] = {
-		{"password authentication failed", "auth"},
-		{"no password supplied", "auth"},
-		{"authentication failed", "auth"},
-		{"no pg_hba.conf entry", "auth"},
-		{"does not exist", "no_such_database_or_role"},
-		{"is not permitted to log in", "auth"},
-		{"permission denied", "permission"},
-		{"certificate", "tls"},
-		{"invalid connection option", "bad_uri"},
-		{"invalid sslmode value", "bad_uri"},
-		{"invalid port number", "bad_uri"},
+		{"password authentication failed", "auth", ""},
+		{"no password supplied", "auth", ""},
+		{"authentication failed", "auth", ""},
+		{"no pg_hba.conf entry", "auth", ""},
+		{"does not exist", "no_such_database_or_role", ""},
+		{"is not permitted to log in", "auth", ""},
+		{"permission denied", "permission", ""},
+		{"certificate", "tls", ""},
+		{"invalid connection option", "bad_uri", ""},
+		{"invalid sslmode value", "bad_uri", ""},
+		{"invalid port number", "bad_uri", ""},
+		{"unsupported startup parameter", "pooler",
+			": behind a transaction pooler, set database.prepare to never"},
 	};
 	const char *message = PQerrorMessage(pg);
 	int length = (int)strlen(message);
 
 	while (length > 0 && message[length - 1] == '\n')
 		length--;
-	if (strstr(message, "unsupported startup parameter"))
-		return err_code(e, ERR_PERMANENT, "pooler",
-			"%.*s: behind a transaction pooler, set database.prepare to never", length,
-			message);
 	for (size_t i = 0; i < ARRAY_LENGTH(permanent); i++)
 		if (strstr(message, permanent[i].part) && !strstr(message, "Is the server running"))
-			return err_code(
-				e, ERR_PERMANENT, permanent[i].code, "%.*s", length, message);
+			return err_code(e, ERR_PERMANENT, permanent[i].code, "%.*s%s", length,
+				message, permanent[i].remedy);
 	return err_code(e, ERR_TRANSIENT, "no_connection", "%.*s", length, message);
 }
 

@@ -215,7 +215,8 @@ static void session_lost(struct session *session, const struct err *cause)
 	if (was_up) {
 		log_warn("connection_lost", LOG_S("session", session->spec.name),
 			LOG_S("error", e.text));
-		session->spec.down(session->spec.context, &e);
+		if (session->spec.down)
+			session->spec.down(session->spec.context, &e);
 	} else {
 		session_tell_failure(session, &e);
 	}
@@ -429,6 +430,13 @@ void session_send(struct session *session, const struct sql_statement *statement
 	session_send_as(session, statement, params, FORMAT_TEXT, done, context);
 }
 
+void session_unheard(void *context, const PGresult *rows, const struct err *e)
+{
+	(void)context;
+	(void)rows;
+	(void)e;
+}
+
 void session_send_for_many(struct session *session, const struct sql_statement *statement,
 	struct params *params, session_done *done, void *context)
 {
@@ -520,7 +528,8 @@ static void session_come_up(struct session *session)
 		log_info("connected", LOG_S("session", session->spec.name));
 	session->failure = (struct err){0};
 	session->failures_untold = 0;
-	session->spec.up(session->spec.context);
+	if (session->spec.up)
+		session->spec.up(session->spec.context);
 }
 
 /* No such schema, table, function, column, type. */

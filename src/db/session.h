@@ -39,10 +39,10 @@ struct session_spec {
 	const char *application_name;
 	unsigned flags; /* enum conn_flags; CONN_QUEUE and CONN_PRIMARY are implied */
 	int64_t reconnect_min_ms, reconnect_max_ms;
-	const struct sql_statement *const *statements; /* ended by NULL */
-	void (*up)(void *context);
-	void (*down)(void *context, const struct err *e);     /* after it was up */
-	void (*notified)(void *context, const char *payload); /* may be NULL */
+	const struct sql_statement *const *statements;	  /* ended by NULL */
+	void (*up)(void *context);			  /* these three may be NULL */
+	void (*down)(void *context, const struct err *e); /* after it was up */
+	void (*notified)(void *context, const char *payload);
 	void *context;
 };
 
@@ -73,6 +73,9 @@ int session_unanswered(const struct session *session);
  */
 void session_send(struct session *session, const struct sql_statement *statement,
 	struct params *params, session_done *done, void *context);
+
+/* A `done` for a statement whose failure shows in the answer of the next one of its group. */
+void session_unheard(void *context, const PGresult *rows, const struct err *e);
 
 /* The same for many rows: they come in binary format, to be read by db/binary.h. */
 void session_send_for_many(struct session *session, const struct sql_statement *statement,

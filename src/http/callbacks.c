@@ -112,14 +112,6 @@ static void on_ended(void *context, const PGresult *rows, const struct err *e)
 		json_pack("{s:s, s:s}", "answer", answer, "state", state));
 }
 
-/* What went wrong is in the statement's own answer. */
-static void on_limits(void *context, const PGresult *rows, const struct err *e)
-{
-	(void)context;
-	(void)rows;
-	(void)e;
-}
-
 static void callbacks_send(struct callbacks *callbacks, const struct sql_statement *statement,
 	struct params *params, struct request *request)
 {
@@ -127,7 +119,7 @@ static void callbacks_send(struct callbacks *callbacks, const struct sql_stateme
 
 	params_text(&limits, lock_timeout_ms);
 	params_text(&limits, statement_timeout_ms);
-	session_send(callbacks->session, &sql_metrics_limits, &limits, on_limits, NULL);
+	session_send(callbacks->session, &sql_metrics_limits, &limits, session_unheard, NULL);
 	session_send(callbacks->session, statement, params, on_ended, request);
 	session_sync(callbacks->session);
 }
@@ -195,25 +187,12 @@ void callbacks_handle(struct callbacks *callbacks, struct request *request)
 
 /* --- Start and end */
 
-static void on_up(void *context)
-{
-	(void)context;
-}
-
-static void on_down(void *context, const struct err *e)
-{
-	(void)context;
-	(void)e;
-}
-
 struct callbacks *callbacks_new(uv_loop_t *loop, const struct config *config)
 {
 	struct callbacks *callbacks = xcalloc(1, sizeof(*callbacks));
 	struct session_spec spec =
 		session_spec_of(config, "callbacks", "athena callbacks", statements);
 
-	spec.up = on_up;
-	spec.down = on_down;
 	spec.context = callbacks;
 	callbacks->secret = config->http_callback_secret;
 	callbacks->session = session_new(loop, &spec);

@@ -164,21 +164,13 @@ static void survey_forget(struct survey *survey)
 	survey->error.kind = ERR_NONE;
 }
 
-/* What went wrong with a question is in its own answer. */
-static void on_limits(void *context, const PGresult *rows, const struct err *e)
-{
-	(void)context;
-	(void)rows;
-	(void)e;
-}
-
 static void survey_send(struct survey *survey, struct question *question, struct params *params)
 {
 	struct params limits = {0};
 
 	params_text(&limits, lock_timeout_ms);
 	params_text(&limits, statement_timeout_ms);
-	session_send(survey->session, &sql_metrics_limits, &limits, on_limits, NULL);
+	session_send(survey->session, &sql_metrics_limits, &limits, session_unheard, NULL);
 	session_send(survey->session, question->statement, params, on_answer, question);
 	session_sync(survey->session);
 	survey->flying++;
@@ -259,11 +251,6 @@ bool survey_is_ready(const struct survey *survey, struct buf *reasons)
 
 /* --- Start and end */
 
-static void on_up(void *context)
-{
-	(void)context;
-}
-
 /* What was known is not shown as if it still were. */
 static void on_down(void *context, const struct err *e)
 {
@@ -276,7 +263,6 @@ static struct session *survey_connect(
 {
 	struct session_spec spec = session_spec_of(config, "http", "athena http", statements);
 
-	spec.up = on_up;
 	spec.down = on_down;
 	spec.context = survey;
 	return session_new(loop, &spec);

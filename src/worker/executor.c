@@ -332,6 +332,27 @@ static bool executor_parse(struct executor *x, const struct pending *pending, js
 	return *ret_payload && (*ret_answers || !pending->answers);
 }
 
+/* The part that the fence guards. */
+static bool executor_run_attempt(struct executor *x, struct attempt *attempt, struct err *e)
+{
+	bool ok;
+
+	x->attempt = attempt;
+	log_debug("attempt_started", LOG_I("job", attempt->job_id),
+		LOG_I("ticket", attempt->ticket), LOG_I("boot_us", clock_boot_ns() / 1000));
+	atomic_store(&x->logbook->begun_ns, x->now_ns);
+	fence_guard(x->fence_ns);
+	FAULT_LEDGER_BEGIN(attempt->job_id, attempt->ticket, attempt->number);
+	FAULT("execute", "begun");
+	ok = family_check(x->family, attempt->family_name, attempt->payload, e) &&
+		x->family->execute(attempt, e);
+	FAULT_LEDGER_END(attempt->job_id, attempt->ticket, ok, x->park_ms >= 0);
+	fence_release();
+	x->attempt = NULL;
+	arena_clear(&attempt->arena);
+	return ok;
+}
+
 static bool executor_execute(struct executor *x, const struct pending *pending, struct err *e)
 {
 	json_auto_t *payload = NULL;
@@ -347,7 +368,6 @@ static bool executor_execute(struct executor *x, const struct pending *pending, 
 		.number = pending->number,
 		.executor = x,
 	};
-	bool ok;
 
 	if (pending->cancelled)
 		return err_set(e, ERR_CANCELLED, "cancelled before it started");
@@ -357,20 +377,7 @@ static bool executor_execute(struct executor *x, const struct pending *pending, 
 		return false;
 	attempt.payload = payload;
 	attempt.answers = answers;
-	x->attempt = &attempt;
-	log_debug("attempt_started", LOG_I("job", attempt.job_id), LOG_I("ticket", attempt.ticket),
-		LOG_I("boot_us", clock_boot_ns() / 1000));
-	atomic_store(&x->logbook->begun_ns, x->now_ns);
-	fence_guard(x->fence_ns);
-	FAULT_LEDGER_BEGIN(attempt.job_id, attempt.ticket, attempt.number);
-	FAULT("execute", "begun");
-	ok = family_check(x->family, attempt.family_name, payload, e) &&
-		x->family->execute(&attempt, e);
-	FAULT_LEDGER_END(attempt.job_id, attempt.ticket, ok, x->park_ms >= 0);
-	fence_release();
-	x->attempt = NULL;
-	arena_clear(&attempt.arena);
-	return ok;
+	return executor_run_attempt(x, &attempt, e);
 }
 
 static void executor_do(struct executor *x, const struct pending *pending)

@@ -568,8 +568,7 @@ static void worker_open_sessions(struct worker *worker)
 	worker->work = worker_session(
 		worker, "work", "athena worker", config->database_url, work_statements, on_work_up);
 	worker->pulse = worker_session(worker, "pulse", "athena worker pulse",
-		config->database_direct_url ? config->database_direct_url : config->database_url,
-		pulse_statements, on_pulse_up);
+		config_direct_url(config), pulse_statements, on_pulse_up);
 }
 
 static void worker_wire(struct worker *worker)

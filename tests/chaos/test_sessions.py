@@ -9,15 +9,20 @@ ENDED = ("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
          " WHERE datname = current_database() AND application_name LIKE %s")
 
 
-def test_all_sessions_ended_twice_a_second(chaos):
-    chaos.calm()
+def end_again_and_again(chaos, application, times, every_s):
+    """Sessions of that name, as harm; how many there were."""
     ended = 0
     with chaos.harm():
-        for _ in range(30):
-            ended += chaos.database.value(ENDED, "athena%")
-            time.sleep(0.5)
-    assert ended > 30
+        for _ in range(times):
+            ended += chaos.database.value(ENDED, application)
+            time.sleep(every_s)
     chaos.notes.append(f"{ended} sessions ended")
+    return ended
+
+
+def test_all_sessions_ended_twice_a_second(chaos):
+    chaos.calm()
+    assert end_again_and_again(chaos, "athena%", times=30, every_s=0.5) > 30
     chaos.settle()
 
 
@@ -28,13 +33,8 @@ def test_only_the_listening_session_ended(begin, own_cluster):
     for _ in range(2):
         chaos.start_worker(poll="1h")
     chaos.calm()
-    ended = 0
-    with chaos.harm():
-        for _ in range(100):
-            ended += chaos.database.value(ENDED, "athena worker pulse")
-            time.sleep(0.1)
-    assert ended > 20
-    chaos.notes.append(f"{ended} sessions ended; one job every 20 ms")
+    chaos.notes.append("one job every 20 ms")
+    assert end_again_and_again(chaos, "athena worker pulse", times=100, every_s=0.1) > 20
     chaos.settle()
     assert all(worker.stderr().count(" asleep ") > 20 for worker in chaos.all_workers), "they did sleep"
     chaos.database.close()

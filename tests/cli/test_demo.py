@@ -1,30 +1,16 @@
 # SPDX-License-Identifier: PostgreSQL
 """make demo: the whole way from an INSERT to a cloned database, and nothing left of it."""
 import os
-import pathlib
 import re
-import shutil
 import signal
-import tempfile
-
-import pytest
 
 from athena_test import BUILD, ROOT, processes, run_program, wait_until
 
 DEMO = str(ROOT / "tools/demo.sh")
 
 
-@pytest.fixture
-def scratch():
-    """Where the demo makes its folder: the server's user may enter it."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="athena-demo-test-", dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-def test_demo(tmp_path, scratch):
-    done = run_program(DEMO, 1, cwd=tmp_path, env={"ATHENA_BUILD": BUILD.name, "TMPDIR": str(scratch)})
+def test_demo(tmp_path, folder):
+    done = run_program(DEMO, 1, cwd=tmp_path, env={"ATHENA_BUILD": BUILD.name, "TMPDIR": str(folder)})
     text = done.stdout
     assert re.findall(r"^(\d)\. ", text, re.M) == ["1", "2", "3", "4", "5"]
     assert ("\nathena=> INSERT INTO athena.jobs (family, payload) VALUES ('clone',\n"
@@ -34,16 +20,16 @@ def test_demo(tmp_path, scratch):
     assert "\njob 1, clone: succeeded\n" in text
     assert re.findall(r"^ (shop\w*) +\| \d+ MB \| A shop that sells", text, re.M) == ["shop", "shop_copy"]
     assert "\033" not in text
-    assert list(scratch.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_an_interrupted_demo_leaves_nothing(spawn, scratch):
-    demo = spawn(DEMO, 100, env={"ATHENA_BUILD": BUILD.name, "TMPDIR": str(scratch)})
+def test_an_interrupted_demo_leaves_nothing(spawn, folder):
+    demo = spawn(DEMO, 100, env={"ATHENA_BUILD": BUILD.name, "TMPDIR": str(folder)})
     wait_until(lambda: "loading" in demo.stdout(), what="it has begun")
-    (folder,) = scratch.iterdir()
-    server = int((folder / ".athena/data/postmaster.pid").read_text().split()[0])
+    (made,) = folder.iterdir()
+    server = int((made / ".athena/data/postmaster.pid").read_text().split()[0])
     os.killpg(demo.pid, signal.SIGINT)
     assert demo.wait() == 130
     assert server not in processes()
     assert demo.session_pids() == []
-    assert list(scratch.iterdir()) == []
+    assert list(folder.iterdir()) == []

@@ -66,8 +66,7 @@ bool endpoint_init(struct endpoint *ret_endpoint, struct attempt *attempt, const
 	*ret_endpoint = (struct endpoint){
 		.label = label,
 		.uri = arena_strdup(&attempt->arena, uri),
-		.base = attempt->config->database_direct_url ? attempt->config->database_direct_url
-							     : attempt->config->database_url,
+		.base = config_direct_url(attempt->config),
 		.database = arena_strdup(&attempt->arena, value_of(options, "dbname")),
 	};
 	return true;

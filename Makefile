@@ -37,7 +37,7 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all faults fuzzers all-fuzzers demo test test-fault test-majors chaos fuzz model check lint bench \
-	bench-long fmt install clean help FORCE
+	bench-long fmt install deb test-deb clean help FORCE
 
 all:
 
@@ -51,6 +51,8 @@ PURPOSES := build \
 	$(if $(filter chaos,$(GOALS)),chaos) \
 	$(if $(filter test fuzz fuzzers,$(GOALS)),fuzz) \
 	$(if $(filter test-majors,$(GOALS)),majors) \
+	$(if $(filter deb test test-deb,$(GOALS)),deb) \
+	$(if $(filter test-deb,$(GOALS)),test-deb fresh) \
 	$(if $(filter model,$(GOALS)),model) \
 	$(if $(filter check lint,$(GOALS)),check) \
 	$(if $(filter lint,$(GOALS)),lint)
@@ -321,6 +323,18 @@ install: all $(MANUALS) $(COMPLETION) $(UNITS)
 		install -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/$$program || exit 1; done
 	$(if $(wildcard docs),cp -R docs/. $(DESTDIR)$(DOCDIR))
 
+# packaging/debian becomes the debian/ of an otherwise empty tree, whose rules install from this one.
+# What dpkg-buildpackage makes is put beside that tree.
+DEB := $(BUILD)/deb
+
+deb: all
+	$(Q)rm -rf $(DEB) && mkdir -p $(DEB)/athena && cp -R packaging/debian $(DEB)/athena/
+	$(Q)cd $(DEB)/athena && TREE=$(CURDIR) dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes
+	$(Q)ls $(DEB)/*.deb
+
+test-deb: deb
+	$(Q)tests/deb $(DEB)/athena_*.deb
+
 clean:
 	rm -rf build build-*
 
@@ -339,6 +353,8 @@ help:
 	@echo 'make lint       everything that analyses source'
 	@echo 'make fmt        clang-format over all of it'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make deb        Debian packages of it, in $(BUILD)/deb/'
+	@echo 'make test-deb   installs them in a bare Debian: from the network, as root, two minutes'
 	@echo 'make clean      removes all build folders'
 	@echo
 	@echo 'CC=clang  SAN=address,undefined  WERROR=1  V=1'

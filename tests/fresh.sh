@@ -2,52 +2,13 @@
 # SPDX-License-Identifier: PostgreSQL
 # Runs `make demo` and `make test` where there is nothing but git and make: fresh.sh [GOAL...]
 #
-# A minimal Debian is bootstrapped into a temporary folder, from the mirror that this machine uses,
-# and a fresh clone of the last commit is built there. Afterwards there must be the same database
-# clusters, listening ports, processes and temporary files as before. Needs root; all of it happens
-# in namespaces of its own, so that mounts and processes are gone with it, however it ends. The
-# bootstrapped system is kept as a tar file in /tmp for a week. ATHENA_FRESH_SUITE (bookworm) and
-# ATHENA_FRESH_MIRROR say what to bootstrap.
+# A minimal Debian is bootstrapped into a temporary folder (support/bootstrap.sh), and a fresh clone of
+# the last commit is built there. Afterwards there must be the same database clusters, listening ports,
+# processes and temporary files as before. Needs root.
 set -euo pipefail
 
-top=$(cd "$(dirname "$0")/.." && pwd)
-suite=${ATHENA_FRESH_SUITE:-bookworm}
-cached=/tmp/athena-fresh-$suite.tar
-
-say()
-{
-	echo "fresh: $*"
-}
-
-# The first archive in apt's sources, in either of their formats.
-find_mirror()
-{
-	cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list \
-		2>/dev/null |
-		sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] *)?([^ ]+).*/\2/p' | head -n 1
-}
-
-bootstrap()
-{
-	if [ -z "$(find "$cached" -mtime -7 2>/dev/null)" ]; then
-		say "bootstrapping $suite"
-		"$top/tools/packages.sh" fresh
-		debootstrap --variant=minbase "$suite" "$root" "${ATHENA_FRESH_MIRROR:-$(find_mirror)}" \
-			>"$scratch/bootstrap.log" || { tail -n 20 "$scratch/bootstrap.log" && exit 1; }
-		cp -R /etc/apt/sources.list* "$root/etc/apt/"
-		tar -C "$root" -cf "$cached.new" . && mv "$cached.new" "$cached"
-	else
-		tar -C "$root" -xf "$cached"
-	fi
-	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-}
-
-# Runs in the new system with an environment as bare as the system.
-inside()
-{
-	chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
-		http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" "$@"
-}
+# shellcheck source=tests/support/bootstrap.sh
+. "$(dirname "$0")/support/bootstrap.sh"
 
 clusters()
 {
@@ -80,25 +41,10 @@ picture()
 	echo "service policy: $(ls "$root/usr/sbin/policy-rc.d" 2>/dev/null)"
 }
 
-if [ "${1:-}" != --inside ]; then
-	[ "$(id -u)" = 0 ] || { echo "fresh: needs root" >&2 && exit 2; }
-	scratch=$(mktemp -d /tmp/athena-fresh.XXXXXX)
-	trap 'rm -rf "$scratch"' EXIT
-	status=0
-	unshare --mount --pid --ipc --fork --kill-child "$0" --inside "$scratch" "$@" || status=$?
-	exit "$status"
-fi
-
-scratch=$2
+in_namespaces fresh "$@"
 shift 2
 [ $# -gt 0 ] || set -- demo test
-root=$scratch/root
-mkdir "$root"
 bootstrap
-mount -t proc proc "$root/proc"
-mkdir -p "$root/dev/pts" "$root/dev/shm"
-mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
-mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 
 say "installing git and make"
 inside sh -c 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive \

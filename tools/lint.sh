@@ -85,7 +85,7 @@ licence_lines()
 # (RFC 2606, RFC 6761) and links in documents may stand.
 places()
 {
-	files ':!docs' ':!*.md' ':!LICENSE' ':!tools/lint.sh' ':!tests/cli/test_lint.py' | xargs grep -nIE \
+	files ':!docs' ':!*.md' ':!LICENSE' ':!packaging/debian/copyright' ':!tools/lint.sh' ':!tests/cli/test_lint.py' | xargs grep -nIE \
 		'(^|[^[:alnum:]_.$}-])/(root|work|home/[a-z]+)/|https?://[a-z0-9.-]+\.[a-z]+' /dev/null |
 		grep -vE 'https?://([a-z0-9-]+\.)*(example(\.(com|org|net))?|test|invalid|localhost)([:/"'"'"' ]|$)'
 	return 0
@@ -106,7 +106,7 @@ shell_scripts()
 		case $(head -c 40 "$file" | head -n 1) in
 		'#!/bin/sh'* | '#!/bin/bash'* | '#!/usr/bin/env bash'*) echo "$file" ;;
 		esac
-	done | xargs -r shellcheck
+	done | xargs -r shellcheck -x
 }
 
 tidy()

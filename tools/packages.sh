@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: PostgreSQL
 # Makes sure that the Debian packages for some purposes are there: packages.sh PURPOSE...
 #
-# Purposes are build, run (a private Postgres), test, chaos, fuzz, majors, model, bench, check, lint and
-# fresh. What is missing is installed with apt-get, as root or through `sudo -n`; where neither is
+# Purposes are build, run (a private Postgres), test, chaos, fuzz, majors, model, bench, check, lint,
+# deb, test-deb and fresh. What is missing is installed with apt-get, as root or through `sudo -n`; where neither is
 # possible the command to type is printed and the status is 2. No service is started, no database
 # cluster is made: a server package would do both, so while apt-get runs a policy-rc.d refuses every
 # service action and a drop-in tells postgresql-common not to create its "main" cluster. Both are gone
@@ -29,6 +29,8 @@ packages_for()
 	check) echo check clang-format git ;;
 	model) echo spin gcc libc6-dev ;;
 	lint) echo clang-tidy cppcheck shellcheck ;;
+	deb) echo debhelper dpkg-dev ;;
+	test-deb) echo lintian ;;
 	fresh) echo debootstrap ;;
 	*)
 		echo "packages.sh: unknown purpose '$1'" >&2

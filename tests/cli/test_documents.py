@@ -17,10 +17,10 @@ DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob
 
 ELSEWHERE = {
     r"athena dev": "tests/cli/test_dev.py",
-    r"sudo .*": "as root on a system of its own: tests/cli/test_install.py installs into a folder",
-    r"echo .* \| sudo tee .*": "the same",
+    r"sudo .*": "as root on a system of its own: tests/deb follows docs/install.md there, word by word",
+    r".* \| sudo .*": "the same",
+    r"createdb restored|pg_dump .*|pg_restore .*": "tests/integration/test_dump_restore.py",
     r"tests/run .*": "is what runs this",
-    r"createdb queue": "`database` made one",
     r"export ATHENA_.*": "the environment of the test says it",
     r"build-fault/athena-worker .*": "tests/fault/test_crash_worker.py",
     r"(body|signature)=.*": "tests/integration/test_callbacks.py",

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 
+import psycopg.sql
 import pytest
 
 from athena_test import Cluster, client
@@ -31,6 +32,18 @@ def servers():
         cluster.remove()
 
 
+def roles(server):
+    with server.connect() as conn:
+        return {row["rolname"] for row in conn.execute("SELECT rolname FROM pg_roles")}
+
+
+def make_roles(source, target):
+    """Roles are a server's, and no part of a database."""
+    with target.connect() as conn:
+        for name in roles(source) - roles(target):
+            conn.execute(psycopg.sql.SQL("CREATE ROLE {}").format(psycopg.sql.Identifier(name)))
+
+
 @pytest.fixture
 def clone(database, workers):
     def clone(source, target, state):
@@ -45,6 +58,7 @@ def clone(database, workers):
 def test_older_into_newer(database, servers, clone, source, target):
     """The clone counts and compares every row by itself."""
     shop = load_shop(servers(source).new_database(label="shop"))
+    make_roles(servers(source), servers(target))
     job = clone(shop.url, servers(target).url(shop.name + "_copy"), "succeeded")
     (result,) = database.column("SELECT details FROM athena.events WHERE job_id = %s AND kind = 'verification_result'", job["job_id"])
     assert (result["passed"], result["rows"]) == (True, 4753)

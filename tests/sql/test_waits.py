@@ -375,6 +375,21 @@ def test_an_early_answer_survives_an_attempt_that_dies_instead_of_parking(databa
     assert (row["attempt"], row["answers"]) == (2, {"": 5})
 
 
+@pytest.mark.parametrize("permanent", [False, True])
+def test_an_early_refusal_is_for_the_attempt_that_asked(database, worker, permanent):
+    """Should that die instead of parking, the next one asks anew, and may hear something better."""
+    database.enqueue("noop")
+    (row,) = worker.claim()
+    assert fail(database, open_wait(worker, row), permanent=permanent) == ("accepted", "failed")
+    database.query("SELECT athena.rescue(%s, id, heartbeat_at, '1 h', true) FROM athena.workers", somebody())
+    assert failure(database)[0] == "lost"
+    other = Worker(database)
+    (row,) = other.claim()
+    assert complete(database, open_wait(other, row), "5") == ACCEPTED
+    assert park(other, row)["state"] == "ready"
+    assert other.claim()[0]["answers"] == {"": 5}
+
+
 @pytest.mark.parametrize("first", ENDINGS)
 @pytest.mark.parametrize("second", ENDINGS)
 def test_the_second_answer_hears_what_happened(database, worker, first, second):

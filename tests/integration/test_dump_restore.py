@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from athena_test import client
+from athena_test import client, wait_until
 from ledger import wait_drained
 from sessions import assert_lawful
 
@@ -18,7 +18,7 @@ def dump(database, workers):
         database.wait_for_state(job, state)
     running = [database.enqueue("noop", {"sleep_ms": 3000}) for _ in range(2)]
     for job in running:
-        database.wait_for_state(job, "running")
+        wait_until(lambda job=job: database.job(job)["state"] != "ready", what="they are claimed")
     waiting = [database.enqueue("noop", unique_key="only one"), database.enqueue("noop", priority=0),
                database.enqueue("noop", run_at="2035-01-01"), *(database.enqueue("noop") for _ in range(50))]
     done = subprocess.run([client("pg_dump"), "-Fc", database.url], check=True, capture_output=True)

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: PostgreSQL
 """What remains of the speed while something pins the MVCC horizon?
 
-Four situations, each on a queue of its own: nobody (the baseline of the first), a transaction that
-has written and stays open; four readers that scan the hot tables every 0.1 s in autocommit (the
-baseline of the second), and the same readers inside one REPEATABLE READ transaction each. Each
-begins with the pin, goes on with producers and workers together for a while, which leaves dead
-tickets that nobody may remove, and ends with a drain under the same pin.
+Four situations, each on a queue of its own, side by side in one server: nobody (the baseline of the
+first), a transaction that has written and stays open; four readers that scan the hot tables every
+0.1 s in autocommit (the baseline of the second), and the same readers inside one REPEATABLE READ
+transaction each. All begin with the pin and go on with producers and workers together for a while,
+which leaves dead tickets that nobody may remove. Then each is drained in its turn, under its pin,
+several times; the readers of the others hold what they hold, and do not scan meanwhile.
 """
-import contextlib
+import random
 import threading
 
 import psycopg
@@ -20,19 +21,28 @@ SCANS = ("SELECT count(*) FROM athena.ready", "SELECT count(*) FROM athena.lease
          "SELECT count(*) FROM athena.tallies")
 
 
-@contextlib.contextmanager
-def nobody(queue):
-    yield
+class Nobody:
+    def __init__(self, queue):
+        pass
+
+    def scan(self, is_on):
+        pass
+
+    def end(self):
+        pass
 
 
-@contextlib.contextmanager
-def writer(queue):
+class Writer(Nobody):
     """A transaction with an id, and nothing else; what it wrote is no table of ours."""
-    with queue.connect(autocommit=False) as conn:
-        conn.execute("CREATE TEMPORARY TABLE pin (x integer)")
-        conn.execute("SELECT pg_current_xact_id()")
-        yield
-        conn.rollback()
+
+    def __init__(self, queue):
+        self._conn = queue.connect(autocommit=False)
+        self._conn.execute("CREATE TEMPORARY TABLE pin (x integer)")
+        self._conn.execute("SELECT pg_current_xact_id()")
+
+    def end(self):
+        self._conn.rollback()
+        self._conn.close()
 
 
 class Reader(threading.Thread):
@@ -41,14 +51,16 @@ class Reader(threading.Thread):
         self._conn = queue.connect(autocommit=not repeatable)
         if repeatable:
             self._conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        self.is_on = threading.Event()
+        self.is_on.set()
         self._ended = threading.Event()
-        self.scans = 0
+        self.start()
 
     def run(self):
         while not self._ended.wait(0.1):
-            for scan in SCANS:
-                self._conn.execute(scan)
-            self.scans += 1
+            if self.is_on.wait(0.1):
+                for scan in SCANS:
+                    self._conn.execute(scan)
 
     def end(self):
         self._ended.set()
@@ -56,60 +68,101 @@ class Reader(threading.Thread):
         self._conn.close()
 
 
-@contextlib.contextmanager
-def readers(queue, repeatable):
-    started = [Reader(queue, repeatable) for _ in range(4)]
-    for reader in started:
-        reader.start()
-    yield
-    for reader in started:
-        reader.end()
+class Readers:
+    def __init__(self, queue, repeatable=False):
+        self._readers = [Reader(queue, repeatable) for _ in range(4)]
+
+    def scan(self, is_on):
+        for reader in self._readers:
+            reader.is_on.set() if is_on else reader.is_on.clear()
+
+    def end(self):
+        for reader in self._readers:
+            reader.end()
 
 
-PINS = {
-    "nobody": (nobody, "nobody"),
-    "writer": (writer, "nobody"),
-    "readers_autocommit": (lambda queue: readers(queue, False), "readers_autocommit"),
-    "readers_repeatable_read": (lambda queue: readers(queue, True), "readers_autocommit"),
+PINS = { # name: what pins, and whose speed it is compared with
+    "nobody": (Nobody, None),
+    "writer": (Writer, "nobody"),
+    "readers_autocommit": (Readers, None),
+    "readers_repeatable_read": (lambda queue: Readers(queue, repeatable=True), "readers_autocommit"),
 }
 
 
-def run(stand, given, pin, number):
-    """Emits a line for the steady part and one for the drain."""
-    queue = stand.queue()
-    workers = stand.workers(queue, 1)
-    wait_quiet(queue, workers)
-    with PINS[pin][0](queue):
-        producer = Producer(stand, queue, sql_rows(), given.rate, given.seconds, 4, given.batch)
-        meter = Meter(queue, workers, [producer])
-        found = producer.result()
-        queue.wait_succeeded(found["jobs"])
-        steady = {**meter.stop(found["jobs"]), "jobs": found["jobs"], "dead_tuples": queue.dead_tuples(),
-                  "wait_ms": claim_waits_ms(queue, skip_s=1), "per_second": finished_per_s(queue)}
-        queue_paused(queue, given.jobs)
-        rate, figures = drain(queue, workers, given.jobs, before=found["jobs"])
-        figures["dead_tuples"] = queue.dead_tuples()
+class Scene:
+    """One situation, from its pin to its last drain."""
+
+    def __init__(self, stand, given, name):
+        self.stand, self.given, self.name = stand, given, name
+        self.queue = stand.queue()
+        self.workers = stand.workers(self.queue, 1)
+        wait_quiet(self.queue, self.workers)
+        self.pin = PINS[name][0](self.queue)
+        self.jobs = 0
+
+    def begin_steady(self):
+        given = self.given
+        self.producer = Producer(self.stand, self.queue, sql_rows(), given.rate, given.seconds, 1, given.batch)
+        self.meter = Meter(self.queue, self.workers, [self.producer])
+
+    def end_steady(self):
+        self.jobs = self.producer.result()["jobs"]
+        self.queue.wait_succeeded(self.jobs)
+        self.pin.scan(False)
+        figures = {**self.meter.stop(self.jobs), "jobs": self.jobs, "dead_tuples": self.queue.dead_tuples(),
+                   "wait_ms": claim_waits_ms(self.queue, skip_s=1), "per_second": finished_per_s(self.queue)}
+        self.stand.emit(self.queue, f"steady pin={self.name}", rate=self.given.rate,
+                        seconds=self.given.seconds, **figures)
+
+    def drain(self, number):
+        jobs = self.given.jobs
+        queue_paused(self.queue, jobs)
+        self.pin.scan(True)
+        rate, figures = drain(self.queue, self.workers, jobs, before=self.jobs)
+        self.pin.scan(False)
+        self.jobs += jobs
+        note(f"drain, pinned by {self.name}: {rate:.0f}/s")
+        self.stand.emit(self.queue, f"drain pin={self.name}", number, jobs=jobs, jobs_per_s=round(rate),
+                        dead_tuples=self.queue.dead_tuples(), **figures)
+
+    def end(self):
+        self.pin.end()
+        self.queue.check(self.jobs)
+
+
+def compare(stand, number):
+    """A line per pin that has a baseline: what it left of that speed."""
+    for name, (_, baseline) in PINS.items():
+        if baseline:
+            pinned, free = (stand.answer(f"drain pin={who}", number) for who in (name, baseline))
+            share = pinned["jobs_per_s"] / free["jobs_per_s"]
+            note(f"pinned by {name}: {share:.2f} of {baseline}")
+            stand.emit(stand.empty, f"share pin={name}", number, baseline=baseline, share_of_baseline=round(share, 3))
+
+
+def run(stand, given, numbers):
+    stand.empty = stand.queue()
+    scenes = [Scene(stand, given, name) for name in PINS]
+    for scene in scenes:
+        scene.begin_steady()
+    for scene in scenes:
+        scene.end_steady()
+    for number in numbers:
+        for scene in random.sample(scenes, len(scenes)):
+            scene.drain(number)
+        compare(stand, number)
     stand.stop_workers()
-    queue.check(found["jobs"] + given.jobs)
-    stand.emit(queue, f"steady pin={pin}", number, rate=given.rate, seconds=given.seconds, **steady)
-    baseline = PINS[pin][1]
-    if baseline != pin:
-        unpinned = stand.answer(f"drain pin={baseline}", number)["jobs_per_s"]
-        figures["share_of_baseline"] = round(rate / unpinned, 3)
-    line = stand.emit(queue, f"drain pin={pin}", number, jobs=given.jobs, jobs_per_s=round(rate),
-                      baseline=baseline, **figures)
-    note(f"pinned by {pin}: drain {rate:.0f}/s, {line.get('share_of_baseline', 1):.2f} of {baseline}")
-    queue.drop()
+    for scene in scenes:
+        scene.end()
 
 
 def main():
-    given = options(__doc__, rate=(2000, 5000), batch=(10, 50), seconds=(10.0, 600.0),
-                    jobs=(50_000, 300_000), rounds=(1, 3))
+    given = options(__doc__, rate=(500, 1000), batch=(10, 50), seconds=(10.0, 600.0),
+                    jobs=(50_000, 300_000), rounds=(1, 5))
     with Stand("pinned", given.lines) as stand:
-        for number in range(given.rounds):
-            for pin in PINS:
-                if not stand.answer(f"drain pin={pin}", number):
-                    run(stand, given, pin, number)
+        numbers = [number for number in range(given.rounds) if not stand.answer("share pin=writer", number)]
+        if numbers:
+            run(stand, given, numbers)
 
 
 if __name__ == "__main__":

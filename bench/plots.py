@@ -146,7 +146,7 @@ PIN_NAMES = {"nobody": "nothing pinned", "writer": "a writing transaction, open"
 
 def plot_pinned(lines, directory):
     steady = [line for line in lines if "per_second" in line and line["round"] == 0]
-    drains = [line for line in lines if "per_second" not in line]
+    drains = [line for line in lines if line["variant"].startswith("drain")]
     seconds = steady[0]["seconds"]
     length = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
     rates = {variant.removeprefix("drain pin="): values

@@ -8,7 +8,7 @@ found AS (
 	 WHERE f.paused_at IS NULL
 	   AND NOT EXISTS (SELECT FROM athena.worker_status AS w WHERE w.state = 'alive' AND b.family = ANY (w.families))
 	UNION ALL
-	SELECT 'note', format('family %s has been paused since %s, with work (%s ready)', f.name, to_char(f.paused_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), b.jobs),
+	SELECT 'note', format('family %s has been paused for %s, with work (%s ready)', f.name, date_trunc('second', now() - f.paused_at), b.jobs),
 	       format('athena family resume %s', f.name)
 	  FROM backlog AS b JOIN athena.families AS f ON f.name = b.family WHERE f.paused_at IS NOT NULL)
 SELECT f.verdict, f.finding, f.remedy FROM found AS f

@@ -87,6 +87,11 @@ void session_send(struct session *own, const struct sql_statement *statement, st
 	params_clear(params);
 }
 
+void session_unheard(void *context, const PGresult *rows, const struct err *e)
+{
+	(void)context, (void)rows, (void)e;
+}
+
 static PGresult *make_answer(void)
 {
 	static char answer[] = "answer", state[] = "state", refused[] = "refused", gone[] = "gone";

@@ -116,7 +116,7 @@ def test_the_command_line(empty_database, pooler, pooled, run, spawn):
 
     def athena(*args, **options):
         return run("athena", *args, **{**behind, **options})
-    assert "8 migrations" in athena("migrate").stdout
+    assert " migrations\n" in athena("migrate").stdout
     spawn("athena-daemon", **pooled(empty_database, direct_url=database.url)).wait_log(" registered ")
     job = athena("enqueue", "noop", "--wait").stdout.split()[0]
     assert json.loads(athena("job", "show", job, "--json").stdout)["state"] == "succeeded"

@@ -226,9 +226,9 @@ def test_maintenance_is_told_of_another_retention(own_cluster, spawn, tmp_path, 
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps({"retention": {"finished": "61m"}}))
     running = Configured(spawn(*program, "--config", path, url=database.url), path)
-    wait_until(lambda: "3660000 ms" in own_cluster.log_text(), what="the prune lane with an hour and a minute")
+    wait_until(lambda: "3660.000 s" in own_cluster.log_text(), what="the prune lane with an hour and a minute")
     assert running.edit(retention={"finished": "62m"}) == {"retention.finished": ("option_reloaded", "61m", "62m")}
-    wait_until(lambda: "3720000 ms" in own_cluster.log_text(), what="the prune lane with a minute more")
+    wait_until(lambda: "3720.000 s" in own_cluster.log_text(), what="the prune lane with a minute more")
     assert running.edit(retention={"finished": None}) == {"retention.finished": ("option_reloaded", "62m", "7d")}
-    wait_until(lambda: "604800000 ms" in own_cluster.log_text(), what="the default")
+    wait_until(lambda: "604800.000 s" in own_cluster.log_text(), what="the default")
     assert running.program.terminate() == 0

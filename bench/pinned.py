@@ -15,7 +15,7 @@ import threading
 import psycopg
 
 from load import Producer, claim_waits_ms, drain, finished_per_s, queue_paused, sql_rows, wait_quiet
-from stand import Meter, Stand, note, options
+from stand import Stand, note, options
 
 SCANS = ("SELECT count(*) FROM athena.ready", "SELECT count(*) FROM athena.leases",
          "SELECT count(*) FROM athena.tallies")
@@ -103,13 +103,12 @@ class Scene:
     def begin_steady(self):
         given = self.given
         self.producer = Producer(self.stand, self.queue, sql_rows(), given.rate, given.seconds, 1, given.batch)
-        self.meter = Meter(self.queue, self.workers, [self.producer])
 
     def end_steady(self):
         self.jobs = self.producer.result()["jobs"]
         self.queue.wait_succeeded(self.jobs)
         self.pin.scan(False)
-        figures = {**self.meter.stop(self.jobs), "jobs": self.jobs, "dead_tuples": self.queue.dead_tuples(),
+        figures = {"jobs": self.jobs, "dead_tuples": self.queue.dead_tuples(),
                    "wait_ms": claim_waits_ms(self.queue, skip_s=1), "per_second": finished_per_s(self.queue)}
         self.stand.emit(self.queue, f"steady pin={self.name}", rate=self.given.rate,
                         seconds=self.given.seconds, **figures)

@@ -35,7 +35,7 @@ def run(stand, given, load, jobs):
 
 
 def main():
-    given = options(__doc__, seconds=(3.0, 20.0), no_op=(300_000, 3_000_000), slow=(1000, 8000))
+    given = options(__doc__, seconds=(3.0, 20.0), no_op=(800_000, 6_000_000), slow=(1000, 8000))
     sizes = {"no-op": given.no_op, "20 ms": given.slow}
     with Stand("urgent", given.lines) as stand:
         for load, jobs in sizes.items():

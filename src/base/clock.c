@@ -29,6 +29,13 @@ int64_t clock_wall_ms(void)
 	return read_ns(CLOCK_REALTIME) / 1000000;
 }
 
+void clock_sleep_ms(int64_t ms)
+{
+	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&pause, NULL);
+}
+
 int64_t clock_jitter_ms(int64_t most_ms)
 {
 	uint64_t number;

@@ -17,6 +17,9 @@ int64_t clock_boot_ms(void);
 /* Milliseconds since 1970, UTC. For log lines only. */
 int64_t clock_wall_ms(void);
 
+/* Blocks this thread; a signal ends it early, and 0 or less is over at once. */
+void clock_sleep_ms(int64_t ms);
+
 /* 0 to most_ms, by chance: so that many processes do not do the same thing in the same moment. */
 int64_t clock_jitter_ms(int64_t most_ms);
 

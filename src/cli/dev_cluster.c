@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -135,13 +134,6 @@ char *dev_cluster_url(const struct dev_cluster *cluster, const char *database)
 	return buf_take(&url);
 }
 
-static void sleep_ms(int ms)
-{
-	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-	nanosleep(&pause, NULL);
-}
-
 /* True when it has ended within the time. */
 static bool wait_for_end(struct proc *proc, int timeout_ms)
 {
@@ -241,7 +233,7 @@ static bool wait_for_leftover(const char *data, struct err *e)
 		if (clock_boot_ms() > deadline_ms)
 			return err_code(e, ERR_CONFIG, "running",
 				"another server (process %d) uses %s", pid, data);
-		sleep_ms(LOOK_MS);
+		clock_sleep_ms(LOOK_MS);
 	}
 	return true;
 }
@@ -285,7 +277,7 @@ static bool wait_for_answer(struct dev_cluster *cluster, struct err *e)
 
 	while (PQping(url) != PQPING_OK) {
 		if (!proc_reap(&cluster->server) && clock_boot_ms() < deadline_ms) {
-			sleep_ms(LOOK_MS);
+			clock_sleep_ms(LOOK_MS);
 			continue;
 		}
 		dev_cluster_log_tail(cluster, tail, sizeof(tail));

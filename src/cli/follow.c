@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "cli/bar.h"
@@ -335,13 +334,6 @@ static bool look_once(struct follow *follow, struct err *e)
 	return true;
 }
 
-static void sleep_ms(int64_t ms)
-{
-	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-	nanosleep(&pause, NULL); /* ends early by ^C, which is wanted */
-}
-
 /* Until there is a connection again, or ^C. */
 static void reconnect(struct follow *follow, const char *why)
 {
@@ -351,7 +343,7 @@ static void reconnect(struct follow *follow, const char *why)
 	bar_erase(&follow->bar);
 	tell(follow, 0, STYLE_YELLOW, "connection lost, trying again: %s", why);
 	while (!interrupted && !cli_reconnect(follow->cli, &e)) {
-		sleep_ms(wait_ms);
+		clock_sleep_ms(wait_ms);
 		wait_ms = wait_ms * 2 > RECONNECT_MAX_MS ? RECONNECT_MAX_MS : wait_ms * 2;
 	}
 }
@@ -372,7 +364,7 @@ bool follow_job(
 			if (follow.is_over)
 				return true;
 			wait_ms = follow.has_news ? LOOK_MIN_MS : wait_ms + wait_ms / 4;
-			sleep_ms(wait_ms > LOOK_MAX_MS ? LOOK_MAX_MS : wait_ms);
+			clock_sleep_ms(wait_ms > LOOK_MAX_MS ? LOOK_MAX_MS : wait_ms);
 		} else if (cli_has_lost_connection(cli, e)) {
 			reconnect(&follow, e->text);
 		} else {

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -38,13 +37,6 @@ struct top {
 	int64_t retry_ms;   /* until the next attempt to connect */
 	int64_t next_ms;    /* boot clock: the next look */
 };
-
-static void sleep_ms(int64_t ms)
-{
-	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-	nanosleep(&pause, NULL);
-}
 
 /* "shop on db.example as runner" */
 static void name_database(struct top *top)
@@ -113,7 +105,7 @@ static bool run_once(struct top *top, struct err *e)
 {
 	if (!look(top, e))
 		return false;
-	sleep_ms(cli_int(top->cli, "interval"));
+	clock_sleep_ms(cli_int(top->cli, "interval"));
 	if (!look(top, e))
 		return false;
 	if (top->cli->wants_json)
@@ -136,7 +128,7 @@ static bool run_lines(struct top *top, struct err *e)
 			print_json(top);
 		else if (top->trouble.length)
 			fprintf(stderr, "athena top: %s\n", top->trouble.bytes);
-		sleep_ms(top->next_ms - clock_boot_ms());
+		clock_sleep_ms(top->next_ms - clock_boot_ms());
 		was_well = look(top, &trouble);
 	}
 	return true;

@@ -442,16 +442,31 @@ static double count_state(const PGresult *rows, const char *state)
 	return count;
 }
 
+/* A state of the rows of a view, as it is shown when there is any. */
+struct shown_state {
+	const char *name; /* NULL ends a list */
+	enum style style;
+};
+
+/* The first one is shown even when there is none of it. */
+static void print_states(const struct terminal *terminal, const char *what, const PGresult *rows,
+	const struct shown_state *states)
+{
+	print_name(terminal, what);
+	for (const struct shown_state *state = states; state->name; state++) {
+		double count = count_state(rows, state->name);
+
+		if (count > 0 || state == states)
+			print_sum(terminal, state->style, count, state->name);
+	}
+}
+
 static void print_workers(const struct terminal *terminal, const PGresult *workers)
 {
-	double stopping = count_state(workers, "stopping"), silent = count_state(workers, "silent");
+	static const struct shown_state states[] = {
+		{"alive", STYLE_PLAIN}, {"stopping", STYLE_YELLOW}, {"silent", STYLE_RED}, {0}};
 
-	print_name(terminal, "workers");
-	print_sum(terminal, STYLE_PLAIN, count_state(workers, "alive"), "alive");
-	if (stopping > 0)
-		print_sum(terminal, STYLE_YELLOW, stopping, "stopping");
-	if (silent > 0)
-		print_sum(terminal, STYLE_RED, silent, "silent");
+	print_states(terminal, "workers", workers, states);
 	fputc('\n', terminal->file);
 }
 
@@ -477,14 +492,10 @@ static void print_leader(const struct terminal *terminal, const PGresult *lanes)
 
 static void print_lanes(const struct terminal *terminal, const PGresult *lanes)
 {
-	double overdue = count_state(lanes, "overdue"), never = count_state(lanes, "never ran");
+	static const struct shown_state states[] = {
+		{"fine", STYLE_PLAIN}, {"overdue", STYLE_RED}, {"never ran", STYLE_YELLOW}, {0}};
 
-	print_name(terminal, "lanes");
-	print_sum(terminal, STYLE_PLAIN, count_state(lanes, "fine"), "fine");
-	if (overdue > 0)
-		print_sum(terminal, STYLE_RED, overdue, "overdue");
-	if (never > 0)
-		print_sum(terminal, STYLE_YELLOW, never, "never ran");
+	print_states(terminal, "lanes", lanes, states);
 	print_leader(terminal, lanes);
 	fputc('\n', terminal->file);
 }

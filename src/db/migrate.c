@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/hex.h"
 #include "db/params.h"
 #include "db/query.h"
 #include "sql_migrations.h"
@@ -25,13 +25,12 @@ static char *checksum(const char *text)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned length = 0;
-	struct buf hex = {0};
+	char hex[2 * EVP_MAX_MD_SIZE + 1];
 
 	if (!EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL))
 		abort(); /* out of memory is all that can go wrong */
-	for (unsigned i = 0; i < length; i++)
-		buf_printf(&hex, "%02x", digest[i]);
-	return buf_take(&hex);
+	hex_of(digest, length, hex);
+	return xstrdup(hex);
 }
 
 /* "0.10.2" as a number that compares as versions do; what is no version is older than any. */
@@ -281,13 +280,6 @@ static bool is_passing(const struct err *e)
 	return strcmp(e->sqlstate, "55P03") == 0 || strncmp(e->sqlstate, "40", 2) == 0;
 }
 
-static void pause_ms(int64_t ms)
-{
-	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-	nanosleep(&pause, NULL);
-}
-
 /* One migration, tried until it gets its locks or patience ends. */
 static bool step_patiently(struct conn *conn, int64_t patience_ms,
 	const struct migrate_observer *observer, struct migrations *ret_applied, struct err *e)
@@ -302,7 +294,7 @@ static bool step_patiently(struct conn *conn, int64_t patience_ms,
 			return false;
 		if (observer->on_waiting)
 			observer->on_waiting(observer->context, e->text);
-		pause_ms(wait_ms);
+		clock_sleep_ms(wait_ms);
 		wait_ms = wait_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : wait_ms * 2;
 	}
 	return true;

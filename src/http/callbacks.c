@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "db/conn.h"
@@ -59,8 +60,7 @@ static void sign(const char *secret, const char *token, size_t token_length, con
 	buf_add(&text, body->bytes, body->length);
 	HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)text.bytes,
 		text.length, digest, &length);
-	for (unsigned i = 0; i < length; i++)
-		snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+	hex_of(digest, length, ret_hex);
 }
 
 /* Compared in constant time, or the right one could be guessed digit by digit. */

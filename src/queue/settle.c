@@ -273,13 +273,15 @@ bool settler_flush(struct settler *settler)
 {
 	struct batch *singles, *chunks;
 	struct lease *lease, *next;
+	size_t most;
 	bool owes_sync;
 
 	if (!settler->queue || settler->flying > 0 || !session_is_up(settler->session) ||
 		clock_boot_ms() < settler->wait_until_ms)
 		return false;
-	singles = batch_new(settler, BATCH_MAX);
-	chunks = batch_new(settler, BATCH_MAX);
+	most = settler->queued < BATCH_MAX ? (size_t)settler->queued : BATCH_MAX;
+	singles = batch_new(settler, most);
+	chunks = batch_new(settler, most);
 	DL_FOREACH_SAFE (settler->queue, lease, next) {
 		struct batch *batch = lease->chunk ? chunks : singles;
 
@@ -287,7 +289,7 @@ bool settler_flush(struct settler *settler)
 			settler_send_apart(settler, settler_take(settler, lease));
 		else if (lease->result.kind != RESULT_SUCCEEDED || lease->alone)
 			settler_send_one(settler, settler_take(settler, lease));
-		else if (batch->count < BATCH_MAX)
+		else if (batch->count < most)
 			batch->leases[batch->count++] = settler_take(settler, lease);
 	}
 	owes_sync = settler_send_batch(settler, singles, &sql_settle_succeeded);

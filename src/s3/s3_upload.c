@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "s3/answers.h"
 #include "s3/call.h"
@@ -185,7 +186,7 @@ static void send_part(struct s3_upload *upload, struct slot *slot)
 	unsigned char digest[32];
 
 	EVP_DigestFinal_ex(slot->digest, digest, NULL);
-	sigv4_hex(digest, slot->sha256);
+	hex_of(digest, sizeof(digest), slot->sha256);
 	snprintf(slot->number_text, sizeof(slot->number_text), "%d", slot->number);
 	slot->query[0] = (struct config_pair){"partNumber", slot->number_text};
 	slot->query[1] = (struct config_pair){"uploadId", upload->id};

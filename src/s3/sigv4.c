@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 
 static const char algorithm[] = "AWS4-HMAC-SHA256";
@@ -21,18 +22,12 @@ void sigv4_time(time_t at, char ret_time[SIGV4_TIME_BYTES])
 	strftime(ret_time, SIGV4_TIME_BYTES, "%Y%m%dT%H%M%SZ", &tm);
 }
 
-void sigv4_hex(const unsigned char digest[32], char ret_hex[SIGV4_HEX_BYTES])
-{
-	for (int i = 0; i < 32; i++)
-		snprintf(ret_hex + 2 * (size_t)i, 3, "%02x", digest[i]);
-}
-
 void sigv4_sha256(const void *bytes, size_t length, char ret_hex[SIGV4_HEX_BYTES])
 {
 	unsigned char digest[32];
 
 	EVP_Digest(bytes, length, digest, NULL, EVP_sha256(), NULL);
-	sigv4_hex(digest, ret_hex);
+	hex_of(digest, sizeof(digest), ret_hex);
 }
 
 static void hmac(const void *key, size_t key_length, const char *text, unsigned char ret_digest[32])
@@ -111,7 +106,7 @@ static void make_signature(const struct sigv4 *who, const char *scope, const str
 	derive_key(who, key);
 	hmac(key, sizeof(key), text.bytes, digest);
 	OPENSSL_cleanse(key, sizeof(key));
-	sigv4_hex(digest, ret_hex);
+	hex_of(digest, sizeof(digest), ret_hex);
 }
 
 void sigv4_sign(const struct sigv4 *who, const struct sigv4_request *request, struct buf *out)

@@ -37,7 +37,6 @@ struct sigv4_request {
 void sigv4_sign(const struct sigv4 *who, const struct sigv4_request *request, struct buf *out);
 
 void sigv4_time(time_t at, char ret_time[SIGV4_TIME_BYTES]);
-void sigv4_hex(const unsigned char digest[32], char ret_hex[SIGV4_HEX_BYTES]);
 void sigv4_sha256(const void *bytes, size_t length, char ret_hex[SIGV4_HEX_BYTES]);
 
 #endif

@@ -22,6 +22,7 @@
 #include <sys/resource.h>
 
 #include "base/buf.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "s3/s3_download.h"
 #include "s3/s3_list.h"
@@ -196,7 +197,7 @@ static bool print_hash(struct store *store, const char *key, struct err *e)
 	ok = store_read(store, key, hash, digest, e);
 	EVP_DigestFinal_ex(digest, bytes, NULL);
 	EVP_MD_CTX_free(digest);
-	sigv4_hex(bytes, hex);
+	hex_of(bytes, sizeof(bytes), hex);
 	if (ok)
 		printf("%s\n", hex);
 	return ok;

@@ -36,8 +36,8 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all faults fuzzers all-fuzzers demo test test-fault test-majors chaos fuzz model check lint bench \
-	bench-long fmt install deb test-deb clean help FORCE
+.PHONY: all faults fuzzers all-fuzzers demo test test-backup test-fault test-majors chaos fuzz model check lint \
+	bench bench-long fmt install deb test-deb clean help FORCE
 
 all:
 
@@ -45,9 +45,9 @@ all:
 
 MODULES := libpq libuv yaml-0.1 jansson libcrypto libcurl expat libmicrohttpd libsystemd
 PURPOSES := build \
-	$(if $(filter demo test test-fault test-majors chaos bench%,$(GOALS)),run) \
+	$(if $(filter demo test test-backup test-fault test-majors chaos bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
-	$(if $(filter test test-fault test-majors chaos,$(GOALS)),test) \
+	$(if $(filter test test-backup test-fault test-majors chaos,$(GOALS)),test) \
 	$(if $(filter chaos,$(GOALS)),chaos) \
 	$(if $(filter test fuzz fuzzers,$(GOALS)),fuzz) \
 	$(if $(filter test-majors,$(GOALS)),majors) \
@@ -260,6 +260,12 @@ fuzz: fuzzers
 test: all faults fuzzers $(UNIT) $(SUPPORT)
 	$(Q)AGAIN=$(AGAIN) tests/run
 
+# All of backup: `make test` has a sample of it.
+test-backup: all faults $(UNIT)
+	$(Q)$(UNIT) store store_local backup_seal backup_retention
+	$(Q)ATHENA_MATRIX=all tests/run tests/integration/test_backup.py tests/fault/test_backup_kill.py \
+		tests/fault/test_crash_backup.py
+
 test-fault: all faults $(SUPPORT)
 	$(Q)ATHENA_MATRIX=all tests/run tests/fault
 
@@ -343,6 +349,7 @@ help:
 	@echo 'make demo       a sample database cloned by one INSERT, in a private Postgres'
 	@echo 'make test       all tests, against a private Postgres; ends with "N passed, N failed"'
 	@echo 'make test-majors the engine on Postgres 14 to 18: servers from the network, an hour'
+	@echo 'make test-backup all tests of backups'
 	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
 	@echo 'make chaos      servers, sessions, networks, disks, clocks that fail under load, and figures'
 	@echo 'make fuzz       every fuzzer for FUZZ_S=600 seconds; CHECKS="frame http"'

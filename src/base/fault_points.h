@@ -68,5 +68,19 @@ STEP("clone_name", "mark marked rename renamed", "families/clone/staging.c",
 	"a verified staging database", "the target")
 STEP("clone_drop", "send answered", "families/clone/staging.c", "a staging database", "none")
 
+/* A backup, and what becomes of it. */
+STEP("backup_begin", CALL, "families/backup/create.c", "a session", "a row that names the objects")
+STEP("backup", "snapshot begun written stored verified manifested", "families/backup/",
+	"some of the objects", "more of them")
+STEP("backup_complete", CALL, "families/backup/create.c", "all objects", "a backup")
+STEP("backup_verified", CALL, "families/backup/verify.c", "a backup", "the same, proved or not")
+STEP("backup_drilled", CALL, "families/backup/restore.c", "a backup", "the same, drilled or not")
+STEP("backup_expiring", CALL, "families/backup/expire.c", "a backup", "none that counts")
+STEP("backup_sweep", CALL, "families/backup/place.c", "objects", "none")
+STEP("backup_expired", CALL, "families/backup/expire.c", "a row whose objects are gone", "its end")
+STEP("backup_restore", "filled compared swap swapped", "families/backup/restore.c",
+	"a staging database", "the target")
+STEP("backup_pin", CALL, "cli/backup.c", "a backup", "the same, pinned or not")
+
 #undef STATEMENT
 #undef CALL

@@ -91,6 +91,10 @@ static void fill_sections(struct config *config)
 	config->http_callback_secret = text(config, "http", "callback_secret");
 	config->pg_dump_path = text(config, "pg", "dump_path");
 	config->pg_restore_path = text(config, "pg", "restore_path");
+	config->backup.directory = text(config, "backup", "directory");
+	config->backup.prefix = text(config, "backup", "prefix");
+	config->backup.key = text(config, "backup", "key");
+	config->backup.key_file = text(config, "backup", "key_file");
 	config->daemon_enabled = truth(config, "daemon", "enabled");
 	config->log_format =
 		strcmp(text(config, "log", "format"), "json") == 0 ? LOG_JSON : LOG_LOGFMT;

@@ -98,6 +98,13 @@ struct config {
 	const char *http_listen;	  /* "127.0.0.1:4052", of `athena server` */
 	const char *pg_dump_path;	  /* NULL: looked for in PATH */
 	const char *pg_restore_path;	  /* NULL: looked for in PATH */
+	struct {
+		const char *directory; /* NULL: backups have no place on this host */
+		const char *prefix;    /* of all keys; NULL: none */
+		const char *key;       /* NULL: not said */
+		const char *key_file;  /* NULL: not said */
+	} backup;
+
 	bool daemon_enabled;
 	enum log_level log_level;
 	enum log_format log_format;

@@ -88,6 +88,18 @@ static const struct option_row pg_rows[] = {
 	{0},
 };
 
+static const struct option_row backup_rows[] = {
+	{"directory", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "where backups are kept on this host; made if its last part is missing"},
+	{"prefix", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "what the names of all objects begin with, without a slash at the end"},
+	{"key", OPTION_TEXT, OPTION_RELOADABLE | OPTION_SECRET,
+		.help = "encrypts backups: 64 hexadecimal digits; see docs/families/backup.md"},
+	{"key_file", OPTION_TEXT, OPTION_RELOADABLE,
+		.help = "file of such keys, one per line; the first encrypts, all decrypt"},
+	{0},
+};
+
 static const struct option_row backup_s3_rows[] = {
 	{"provider", OPTION_WORD, OPTION_RELOADABLE, "s3",
 		.words = "s3|r2|aws|aws_s3|cloudflare_r2|cloudflare-r2",
@@ -136,6 +148,7 @@ const struct settings_section settings_sections[] = {
 	{"http", "API, dashboard and metrics", http_rows},
 	{"log", "what is logged, and how", log_rows},
 	{"pg", "Postgres' own tools", pg_rows},
+	{"backup", "where backups are kept", backup_rows},
 	{"backup.s3", "where backups are kept, if in a bucket", backup_s3_rows},
 	{0},
 };

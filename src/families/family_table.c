@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* src/families/NAME.c defines NAME_family. */
-#define FAMILIES(each) each(noop) each(command) each(clone)
+#define FAMILIES(each) each(noop) each(command) each(clone) each(backup)
 
 #define DECLARE(name) extern const struct family name##_family;
 #define POINT_TO(name) &name##_family,

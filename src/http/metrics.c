@@ -234,6 +234,12 @@ const struct metric metrics[] = {
 	{"athena_maintenance_lane_age_seconds", "gauge",
 		"Since the lane's last step; written down once a second." WHOLE,
 		.statement = &sql_metrics_lanes, .value = "age_s", .labels = {"lane"}},
+	{"athena_backup_age_seconds", "gauge",
+		"Since the newest verified backup of the database was begun." WHOLE,
+		.statement = &sql_metrics_backups, .value = "age_s", .labels = {"database"}},
+	{"athena_backup_drill_age_seconds", "gauge",
+		"Since a backup of the database was last restored for a trial." WHOLE,
+		.statement = &sql_metrics_backups, .value = "drill_age_s", .labels = {"database"}},
 	{"athena_oldest_xmin_age_seconds", "gauge",
 		"For how long the oldest session or prepared transaction has kept dead rows from "
 		"being removed; missing without the right to see it." WHOLE,

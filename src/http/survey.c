@@ -32,6 +32,7 @@ static const struct sql_statement *const statements[] = {
 	&sql_metrics_workers,
 	&sql_metrics_families,
 	&sql_metrics_lanes,
+	&sql_metrics_backups,
 	&sql_metrics_horizon,
 	&sql_metrics_tables,
 	&sql_metrics_oldest,

@@ -3,5 +3,5 @@
 import os
 
 collect_ignore = [] if os.environ.get("ATHENA_MATRIX") == "all" else [
-    "test_crash_clone.py", "test_crash_commands.py", "test_crash_leader.py", "test_crash_sql.py",
+    "test_crash_backup.py", "test_crash_clone.py", "test_crash_commands.py", "test_crash_leader.py", "test_crash_sql.py",
     "test_crash_waits.py"]

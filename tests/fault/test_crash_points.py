@@ -9,7 +9,7 @@ import pytest
 from athena_test import FAULT_BUILD, run_program
 from crash import EFFECTS, Case, points
 
-MATRICES = ["test_crash_worker", "test_crash_waits", "test_crash_leader", "test_crash_commands", "test_crash_clone"]
+MATRICES = ["test_crash_worker", "test_crash_waits", "test_crash_leader", "test_crash_commands", "test_crash_clone", "test_crash_backup"]
 
 
 def matrix_rows():

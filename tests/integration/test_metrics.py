@@ -46,6 +46,12 @@ def fresh(pages, condition, what=None):
 
 # --- Names and form
 
+def make_backup(database):
+    """A row of the catalog: without backups they have no age."""
+    database.query("INSERT INTO athena.backups (job_id, ticket, attempt, state, client, store, place, stem, manifest, verified_at, drilled_at)"
+                   " VALUES (1, 1, 1, 'completed', 'shop', 'local', '/b', 's', '{}', now(), now())")
+
+
 def labels_of(metrics, name):
     """The names of the labels of a metric's samples, `le` left out."""
     line = re.search(rf"^{name}(?:_count)?(?:\{{(.*)\}})? \S+$", metrics.text, re.M)
@@ -55,6 +61,7 @@ def labels_of(metrics, name):
 def test_names_and_labels_are_those_of_the_manual(database, scrape):
     database.query("UPDATE athena.families SET max_running = 3, max_running_per_key = 1, rate_count = 1, rate_period = '1 s'"
                    " WHERE name = 'command'")  # what has no limit has no series of one
+    make_backup(database)
     metrics = fresh(scrape(), lambda m: m.of("athena_maintenance_lane_age_seconds"))
     told = {name: (kind, labels_of(metrics, name)) for name, kind in metrics.types.items()}
     assert told == documented()
@@ -98,7 +105,7 @@ def enqueue_many(database, jobs, payload="{}", **columns):
                    f"FROM generate_series(1, {jobs})")
 
 
-def assert_depth_is_exact(database, pages, families=("noop", "command", "clone")):
+def assert_depth_is_exact(database, pages, families=("backup", "noop", "command", "clone")):
     """At rest the page says what can be counted, as soon as it is not an older one. Returns that page."""
     counted = counted_depth(database)
     depth = {(family, state): counted.get((family, state), 0) for family in families for state in STATES}
@@ -503,6 +510,7 @@ def test_a_real_prometheus_scrapes_it(database, workers, spawn, tmp_path):
     # Limits have series only where they are.
     database.query("UPDATE athena.families SET max_running = 3, max_running_per_key = 1, rate_count = 10, rate_period = '1 s'"
                    " WHERE name = 'clone'")
+    make_backup(database)
     enqueue_many(database, 500)
     enqueue_many(database, 20, '{"fail": "permanent"}')
     enqueue_many(database, 30, run_at="now() + interval '1 h'")

@@ -62,6 +62,8 @@ class Case:
         self.programs = programs
         self.asked = self.directory / "outside"
         self.asked.mkdir()
+        self.builtin = ["noop", "clone"]
+        self.settings = {}  # more environment of its programs
         self.families = {**OWN, "ask": asking(self.asked)}
         self.outside = None
         self.armed = None
@@ -70,7 +72,7 @@ class Case:
     def environment(self, is_armed):
         assert FAULT_BUILD.is_dir(), f"no {FAULT_BUILD.name}/: make faults"
         env = {"ATHENA_FAULT_LEDGER": str(self.ledger.directory), "TMPDIR": str(self.scratch),
-               "ATHENA_HTTP_CALLBACK_SECRET": SECRET}
+               "ATHENA_HTTP_CALLBACK_SECRET": SECRET, **self.settings}
         if is_armed:
             env |= {"ATHENA_FAULT": f"{self.point}={EFFECTS[self.harm]}", "ATHENA_FAULT_MARK": str(self.mark)}
         return env
@@ -78,7 +80,7 @@ class Case:
     def start_worker(self, is_armed=False, **options):
         """One that serves every family, with pages of its own where somebody outside needs them."""
         pages = ["--http=127.0.0.1:0"] if self.outside else []
-        worker = self.workers.start(",".join(["noop", "clone", *self.families]), *pages,
+        worker = self.workers.start(",".join([*self.builtin, *self.families]), *pages,
                                     program=str(FAULT_BUILD / "athena-worker"),
                                     env=self.environment(is_armed), families=self.families, **options)
         if is_armed:

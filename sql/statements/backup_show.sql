@@ -1,0 +1,12 @@
+-- Everything about backup $1.
+SELECT b.job_id, b.client, b.label,
+	CASE WHEN b.state = 'running' AND o.state IS NOT NULL THEN 'failed'
+		WHEN b.state = 'completed' AND b.verify_error IS NOT NULL THEN 'damaged'
+		ELSE b.state END AS status,
+	b.pinned, b.started_at, b.completed_at,
+	extract(epoch FROM b.completed_at - b.started_at) AS took_s,
+	b.bytes, b.stored_bytes, b.verified_at, b.drilled_at, b.store, b.place, b.stem || '.dump' AS key,
+	b.key_id IS NOT NULL AS encrypted, b.key_id, b.sha256, b.stored_sha256, b.verify_error,
+	b.drill_error, b.expired_at, b.expire_reason, b.manifest
+FROM athena.backups AS b LEFT JOIN athena.outcomes AS o ON o.job_id = b.job_id
+WHERE b.job_id = $1::bigint

@@ -7,6 +7,7 @@
 #include "base/redact.h"
 #include "db/query.h"
 #include "families/backup/backup.h"
+#include "s3/s3_store.h"
 #include "store/local.h"
 
 enum { KEY_FILE_MAX = 16 * 1024 };
@@ -51,21 +52,33 @@ static bool load_keys(struct attempt *attempt, struct seal_keys *keys, struct er
 	return true;
 }
 
+static bool open_store(struct attempt *attempt, struct store **ret_store, struct err *e)
+{
+	const struct store_wait wait = {wait_in_attempt, attempt};
+	const struct config *config = attempt->config;
+
+	if (config->backup.directory && config->backup_s3.bucket)
+		return err_code(e, ERR_PERMANENT, "no_store",
+			"the worker's configuration says twice where backups are kept "
+			"(backup.directory and backup.s3.bucket)");
+	if (config->backup_s3.bucket)
+		return s3_store_open(&config->backup_s3, &wait, ret_store, e);
+	if (config->backup.directory)
+		return store_local_open(config->backup.directory, &wait, ret_store, e);
+	return err_code(e, ERR_PERMANENT, "no_store",
+		"the worker's configuration does not say where backups are kept "
+		"(backup.directory or backup.s3.bucket)");
+}
+
 bool place_open(struct attempt *attempt, struct place *ret_place, struct err *e)
 {
 	const struct config *config = attempt->config;
-	struct store_wait wait = {wait_in_attempt, attempt};
 	struct place place CLEANUP(place_clear) = {.prefix = config->backup.prefix};
 
 	if (place.prefix && !store_key_is_valid(place.prefix))
 		return err_code(e, ERR_PERMANENT, "bad_prefix",
 			"backup.prefix: \"%s\" cannot be the beginning of a name", place.prefix);
-	if (!config->backup.directory)
-		return err_code(e, ERR_PERMANENT, "no_store",
-			"the worker's configuration does not say where backups are kept "
-			"(backup.directory)");
-	if (!load_keys(attempt, &place.keys, e) ||
-		!store_local_open(config->backup.directory, &wait, &place.store, e))
+	if (!load_keys(attempt, &place.keys, e) || !open_store(attempt, &place.store, e))
 		return false;
 	*ret_place = place;
 	place.store = NULL;

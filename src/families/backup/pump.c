@@ -24,8 +24,9 @@ static bool holder_is_there(const struct conn *holder, struct err *e)
 		(int)strcspn(PQerrorMessage(holder->pg), "\n"), PQerrorMessage(holder->pg));
 }
 
-static bool wait_for_tool(
-	struct tool *tool, const struct conn *holder, int in_events, struct err *e)
+/* `store`, or NULL, goes on with what it was given meanwhile. */
+static bool wait_for_tool(struct tool *tool, const struct conn *holder, struct store *store,
+	int in_events, struct err *e)
 {
 	struct pollfd fds[5];
 	int count = 0, ready;
@@ -37,7 +38,8 @@ static bool wait_for_tool(
 		watch(fds, &count, tool->proc.in, POLLOUT);
 	if (holder)
 		watch(fds, &count, PQsocket(holder->pg), POLLIN);
-	return attempt_wait(tool->attempt, fds, count, -1, &ready, e);
+	return store ? store_wait(store, fds, count, -1, &ready, e)
+		     : attempt_wait(tool->attempt, fds, count, -1, &ready, e);
 }
 
 /* Whether the tool has failed by now; its last words are read first. */
@@ -72,7 +74,7 @@ static bool pump_out(struct tool *tool, const struct conn *holder, struct flow *
 	char *chunk CLEANUP(free_ptr) = xmalloc(CHUNK_BYTES);
 
 	while (!tool->proc.ended || tool->proc.out >= 0)
-		if (!wait_for_tool(tool, holder, 0, e) ||
+		if (!wait_for_tool(tool, holder, flow->upload->store, 0, e) ||
 			!take_output(tool, chunk, flow, progress, e) || !tool_is_well(tool, e) ||
 			!holder_is_there(holder, e))
 			return false;
@@ -120,7 +122,7 @@ static bool feed_some(struct feed *feed, const char **bytes, size_t *length, str
 	}
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		proc_close(&tool->proc.in);
-	return wait_for_tool(tool, NULL, 1, e);
+	return wait_for_tool(tool, NULL, NULL, 1, e);
 }
 
 static void note_progress(struct feed *feed, size_t length)
@@ -157,7 +159,7 @@ bool feed_end(struct feed *feed, struct err *e)
 
 	proc_close(&tool->proc.in);
 	while (ok && !tool->proc.ended) {
-		if (!wait_for_tool(tool, NULL, 0, e))
+		if (!wait_for_tool(tool, NULL, NULL, 0, e))
 			return false;
 		ok = tool_is_well(tool, e);
 	}

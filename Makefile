@@ -267,7 +267,7 @@ test-backup: all faults $(UNIT) $(SUPPORT)
 		tests/fault/test_backup_kill.py tests/fault/test_crash_backup.py
 
 test-fault: all faults $(SUPPORT)
-	$(Q)ATHENA_MATRIX=all tests/run tests/fault
+	$(Q)ATHENA_MATRIX=all tests/run -n 4 --dist load tests/fault
 
 chaos: all faults
 	$(Q)ATHENA_CHAOS=all tests/run tests/chaos

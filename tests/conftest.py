@@ -190,7 +190,25 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def pytest_terminal_summary(terminalreporter, exitstatus, config):
+# Under pytest-xdist (tests/run) tests run in several processes, and the first one prints: each of
+# the others hands over who was excused and what its ledgers counted when it ends.
+
+def pytest_sessionfinish(session):
+    from ledger import TOTALS
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput.update(excused=session.config.athena_excused, ledger=dict(TOTALS))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    from ledger import TOTALS
+    output = getattr(node, "workeroutput", None) or {}
+    node.config.athena_excused = {**getattr(node.config, "athena_excused", {}), **output.get("excused", {})}
+    for name, count in output.get("ledger", {}).items():
+        TOTALS[name] += count
+
+
+def pytest_terminal_summary(terminalreporter, config):
     """Prints who was excused, and leaves the figures for tests/run."""
     stats = terminalreporter.stats
     excused = getattr(config, "athena_excused", {})

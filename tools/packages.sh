@@ -20,8 +20,9 @@ packages_for()
 		libsystemd-dev uthash-dev ;;
 	run) echo 'postgresql=/usr/lib/postgresql/*/bin/initdb' \
 		'postgresql-client=/usr/lib/postgresql/*/bin/pg_dump' ;;
-	test) echo check groff-base pgbouncer prometheus systemd tmux python3 python3-pytest python3-psycopg \
-		libfaketime openssl s3cmd swift-account swift-container swift-object swift-proxy ;;
+	test) echo check groff-base pgbouncer prometheus systemd tmux python3 python3-pytest \
+		python3-pytest-xdist python3-psycopg libfaketime openssl s3cmd \
+		swift-account swift-container swift-object swift-proxy ;;
 	chaos) echo libfaketime util-linux ;;
 	fuzz) echo clang libclang-rt-dev ;;
 	bench) echo python3 python3-psycopg python3-matplotlib ;;

@@ -36,8 +36,8 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all faults fuzzers all-fuzzers demo test test-backup test-fault test-majors chaos fuzz model check lint \
-	bench bench-long fmt install deb test-deb clean help FORCE
+.PHONY: all faults fuzzers all-fuzzers demo test test-backup test-clone test-fault test-majors chaos fuzz model \
+	check lint bench bench-long fmt install deb test-deb clean help FORCE
 
 all:
 
@@ -45,9 +45,9 @@ all:
 
 MODULES := libpq libuv yaml-0.1 jansson libcrypto libcurl expat libmicrohttpd libsystemd
 PURPOSES := build \
-	$(if $(filter demo test test-backup test-fault test-majors chaos bench%,$(GOALS)),run) \
+	$(if $(filter demo test test-backup test-clone test-fault test-majors chaos bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
-	$(if $(filter test test-backup test-fault test-majors chaos,$(GOALS)),test) \
+	$(if $(filter test test-backup test-clone test-fault test-majors chaos,$(GOALS)),test) \
 	$(if $(filter chaos,$(GOALS)),chaos) \
 	$(if $(filter test fuzz fuzzers,$(GOALS)),fuzz) \
 	$(if $(filter test-majors,$(GOALS)),majors) \
@@ -269,6 +269,11 @@ test-backup: all faults $(UNIT) $(SUPPORT)
 test-fault: all faults $(SUPPORT)
 	$(Q)ATHENA_MATRIX=all tests/run -n 4 --dist load tests/fault
 
+# All that is known of clones: every point, and kills anywhere in each mode.
+test-clone: all faults $(SUPPORT)
+	$(Q)ATHENA_MATRIX=all ATHENA_CLONES=all tests/run tests/integration/test_clone.py tests/integration/test_clone_*.py \
+		tests/fault/test_clone_*.py tests/fault/test_crash_clone.py
+
 chaos: all faults
 	$(Q)ATHENA_CHAOS=all tests/run tests/chaos
 
@@ -351,6 +356,7 @@ help:
 	@echo 'make test-majors the engine on Postgres 14 to 18: servers from the network, an hour'
 	@echo 'make test-backup all tests of backups'
 	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
+	@echo 'make test-clone all tests of clones, killed at every point and at random'
 	@echo 'make chaos      servers, sessions, networks, disks, clocks that fail under load, and figures'
 	@echo 'make fuzz       every fuzzer for FUZZ_S=600 seconds; CHECKS="frame http"'
 	@echo 'make model      the protocol in Promela (model/), checked by spin: two minutes; CHECKS=wake'

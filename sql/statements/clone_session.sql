@@ -12,6 +12,7 @@ FROM (VALUES
 	('lc_monetary', 'C'),
 	('quote_all_identifiers', 'off'),
 	('xmlbinary', 'base64'),
+	('xmloption', 'content'),
 	-- Row security would hide rows silently: rather fail.
 	('row_security', 'off'),
 	('default_transaction_read_only', 'off'),

@@ -1,4 +1,4 @@
--- What holds rows, each with the statement that counts and digests them; $1: with digest.
+-- What holds rows, largest first, each with the statement that counts and digests them; $1: with digest.
 -- The digest does not depend on the order of rows, nor on that of columns, which inheritance may
 -- change. Rows of an extension's configuration tables are those that pg_dump would dump.
 SELECT
@@ -26,3 +26,4 @@ WHERE c.relkind IN ('r', 'm') AND (c.relkind = 'r' OR c.relispopulated)
 	AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery())
 	AND (config.condition IS NOT NULL OR NOT EXISTS (SELECT FROM pg_depend AS m
 		WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid AND m.deptype = 'e'))
+ORDER BY bytes DESC, name

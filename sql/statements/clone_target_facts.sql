@@ -13,6 +13,10 @@ SELECT
 	) AS is_ours,
 	r.rolsuper OR r.rolcreatedb AS may_create,
 	pg_is_in_recovery() AS is_standby,
+	-- Who may not know it gets no row.
+	(SELECT s.setting FROM pg_settings AS s WHERE s.name = 'data_directory') AS data_directory,
+	current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+		- (SELECT count(*) FROM pg_stat_activity AS a WHERE a.datid IS NOT NULL) AS free_sessions,
 	(SELECT system_identifier FROM pg_control_system()) AS system_identifier
 FROM pg_roles AS r
 LEFT JOIN pg_database AS d ON d.datname = $1::text

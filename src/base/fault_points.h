@@ -64,6 +64,9 @@ STEP("dev", "create", "cli/dev.c", "a server", "the database athena in it")
 /* A clone, phase by phase. */
 STEP("clone", "validated prepared create created piped describe described verified",
 	"families/clone/", "one phase", "the next")
+STEP("clone_copies", "send answered", "families/clone/copy.c", "a piece of a table", "its rows")
+STEP("clone_parallel", "made copied restored", "families/clone/parallel.c", "one part", "the next")
+STEP("clone_staged", "dumped restored", "families/clone/staged.c", "a dump on disk", "its rows")
 STEP("clone_name", "mark marked rename renamed", "families/clone/staging.c",
 	"a verified staging database", "the target")
 STEP("clone_drop", "send answered", "families/clone/staging.c", "a staging database", "none")

@@ -8,6 +8,7 @@ const struct command *const commands[] = {
 	&command_migrate,
 	&command_grants,
 	&command_enqueue,
+	&command_clone,
 	&command_job_list,
 	&command_job_show,
 	&command_job_explain,

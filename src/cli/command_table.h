@@ -7,6 +7,7 @@
 
 extern const struct command command_migrate, command_grants;
 extern const struct command command_enqueue;
+extern const struct command command_clone;
 extern const struct command command_job_list, command_job_show, command_job_events;
 extern const struct command command_job_explain;
 extern const struct command command_job_cancel, command_job_retry;

@@ -60,10 +60,13 @@ void attempt_progress(struct attempt *attempt, int64_t done, int64_t total, cons
 
 /*
  * The only place where a handler may wait: until one of `fds` (as for poll(2)) is ready or
- * timeout_ms have passed (< 0: no limit). True with *ret_ready = number of ready fds, 0 after the
- * timeout. False with ERR_CANCELLED when the attempt is to stop: ->cancel() has been called once
- * by then, further calls wait normally so that the handler can clean up within the grace time.
+ * timeout_ms have passed (< 0: no limit); a negative descriptor is passed over. True with
+ * *ret_ready = number of ready fds, 0 after the timeout. False with ERR_CANCELLED when the attempt
+ * is to stop: ->cancel() has been called once by then, further calls wait normally so that the
+ * handler can clean up within the grace time.
  */
+enum { ATTEMPT_WAIT_FDS = 255 }; /* at most */
+
 struct pollfd;
 MUSTCHECK bool attempt_wait(struct attempt *attempt, struct pollfd *fds, int count, int timeout_ms,
 	int *ret_ready, struct err *e);

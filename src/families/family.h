@@ -46,6 +46,12 @@ struct family {
 
 	/* Optional: asks the outside world to stop; called once, from inside attempt_wait(). */
 	void (*cancel)(struct attempt *attempt);
+
+	/*
+	 * Optional: removes what attempts that were killed left on this host. In the worker, when
+	 * it starts, so it must be quick; attempts of other workers may be under way.
+	 */
+	void (*tidy)(void);
 };
 
 /* All built-in families, ended by NULL. */

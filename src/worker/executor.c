@@ -552,9 +552,9 @@ bool attempt_wait(struct attempt *attempt, struct pollfd *fds, int count, int ti
 	int *ret_ready, struct err *e)
 {
 	int64_t end_ms = timeout_ms < 0 ? -1 : clock_boot_ms() + timeout_ms;
-	struct pollfd all[16];
+	struct pollfd all[ATTEMPT_WAIT_FDS + 1];
 
-	assert(count < (int)ARRAY_LENGTH(all));
+	assert(count <= ATTEMPT_WAIT_FDS);
 	executor_tell(attempt->executor);
 	for (;;) {
 		int ready;

@@ -530,6 +530,8 @@ static bool worker_add_line(struct worker *worker, const char *name, struct err 
 			"family \"%s\" is neither built in nor under `families:` in the "
 			"configuration",
 			name);
+	if (family->tidy)
+		family->tidy();
 	line_init(line, worker, name, family, worker_slots_of(worker, name), &worker->slots);
 	line->claim = (struct claim){.session = worker->work,
 		.worker_id = worker->registry.worker_id,

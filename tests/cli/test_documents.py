@@ -16,6 +16,7 @@ DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob
              if path.name != "cli.md"]
 
 ELSEWHERE = {
+    r"athena clone .*": "tests/integration/test_clone_plan.py",
     r"athena dev": "tests/cli/test_dev.py",
     r"sudo .*": "as root on a system of its own: tests/deb follows docs/install.md there, word by word",
     r".* \| sudo .*": "the same",

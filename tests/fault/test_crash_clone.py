@@ -18,6 +18,13 @@ clone.piped           clone    *kill error drop
 clone.describe        clone    kill error drop
 clone.described       clone    kill error drop
 clone.verified        clone    kill *error drop
+clone_copies.send       parallel kill error drop
+clone_copies.answered   parallel *kill error drop
+clone_parallel.made     parallel kill error drop
+clone_parallel.copied   parallel kill error drop
+clone_parallel.restored parallel kill error drop
+clone_staged.dumped     staged   *kill error drop
+clone_staged.restored   staged   kill error drop
 clone_name.mark            clone    kill error drop
 clone_name.marked          clone    *kill error drop
 clone_name.rename          clone    kill error drop
@@ -65,7 +72,8 @@ def leave_staging(case, cluster):
 def test_clone(tidy, case, cluster, source, point, load, harm):
     target = f"copy_{os.getpid()}_{case.database.name}"
     before = databases(cluster)
-    case.database.enqueue("clone", {"source": source.url, "target": cluster.url(target)})
+    mode = load if load in ("parallel", "staged") else "auto"
+    case.database.enqueue("clone", {"source": source.url, "target": cluster.url(target), "mode": mode})
     if load == "leftover":
         leave_staging(case, cluster)
     case.start_worker(is_armed=True)

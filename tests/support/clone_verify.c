@@ -78,9 +78,10 @@ static bool run(
 	struct clone *clone, bool copies, const char *source, const char *target, struct err *e)
 {
 	struct conn staging CLEANUP(conn_close) = {0};
+	const struct lanes none = {0};
 
 	return open_ends(clone, source, target, &staging, e) && verify_remember(clone, e) &&
-		(!copies || database_copy(clone, e)) && verify_run(clone, &staging, e);
+		(!copies || database_copy(clone, e)) && verify_run(clone, &staging, &none, e);
 }
 
 int main(int argc, char **argv)

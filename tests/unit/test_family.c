@@ -36,9 +36,12 @@ static const char *read_value(const char *sql, struct buf *ret_value)
 	return sql + strspn(sql, " \t\n") + 1;
 }
 
-/* Finds the seed of a family; false when no migration has one. */
+/* Finds the last seed of a family; false when no migration has one. */
 static bool find_seed(const char *name, struct buf values[COLUMNS])
 {
+	struct buf given[COLUMNS] = {0};
+	bool is_found = false;
+
 	for (const struct sql_migration *m = sql_migrations; m->text; m++) {
 		const char *sql = strstr(m->text, seed);
 
@@ -46,13 +49,20 @@ static bool find_seed(const char *name, struct buf values[COLUMNS])
 		while (sql && *sql == '(') {
 			sql++;
 			for (int column = 0; column < COLUMNS; column++)
-				sql = read_value(sql, &values[column]);
-			if (strcmp(values[NAME].bytes, name) == 0)
-				return true;
+				sql = read_value(sql, &given[column]);
 			sql += strspn(sql, ", \t\n");
+			if (strcmp(given[NAME].bytes, name) != 0)
+				continue;
+			is_found = true;
+			for (int column = 0; column < COLUMNS; column++) {
+				buf_reset(&values[column]);
+				buf_text(&values[column], given[column].bytes);
+			}
 		}
 	}
-	return false;
+	for (int column = 0; column < COLUMNS; column++)
+		buf_clear(&given[column]);
+	return is_found;
 }
 
 static int64_t seconds(const struct buf *value)

@@ -9,7 +9,8 @@
  *
  *   killed in ...                    what is left                     the next attempt ...
  *   validate_source .. resolve_tools two sessions                     ends them
- *   dump_source, restore_target      sessions, a partial staging      ends them, drops it
+ *   dump_source, restore_target      sessions, a partial staging,     ends them, drops it,
+ *                                    a folder of files                removes it
  *   verify_target                    sessions, a whole staging        ends them, drops it: nobody
  *                                                                     knows how far the proof was
  *   complete, before the rename      the same, marked                 the same
@@ -20,11 +21,16 @@
 #include <inttypes.h>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "db/query.h"
 #include "families/clone/database.h"
+#include "families/clone/lanes.h"
+#include "families/clone/parallel.h"
 #include "families/clone/pipeline.h"
 #include "families/clone/preflight.h"
 #include "families/clone/progress.h"
+#include "families/clone/spool.h"
+#include "families/clone/staged.h"
 #include "families/clone/staging.h"
 #include "families/clone/tool_error.h"
 #include "families/clone/verify.h"
@@ -39,6 +45,13 @@ static const struct option_row clone_payload[] = {
 	{"verify", OPTION_WORD, .fallback = "full", .words = "full|counts|none",
 		.help = "how the copy is compared: with all rows, with their number, or not at "
 			"all"},
+	{"mode", OPTION_WORD, .fallback = "auto", .words = CLONE_MODES,
+		.help = "how rows travel: in one stream, through files, by several COPYs, or as "
+			"their size suggests"},
+	{"jobs", OPTION_INT, .fallback = "4", .min = 1, .max = 64,
+		.help = "how much is done at a time, in the modes staged and parallel"},
+	{"dry_run", OPTION_BOOL, .fallback = "false",
+		.help = "look at everything that could be in the way, tell the plan, copy nothing"},
 	{0},
 };
 
@@ -70,6 +83,9 @@ static bool clone_init(struct clone *clone, struct attempt *attempt, struct err 
 
 	clone->attempt = attempt;
 	clone->verify = verify_level(option_text(clone_payload, payload, "verify"));
+	clone->mode = mode_from_word(option_text(clone_payload, payload, "mode"));
+	clone->jobs = (int)option_int(clone_payload, payload, "jobs");
+	clone->is_dry = option_bool(clone_payload, payload, "dry_run");
 	clone_name_traces(clone, attempt);
 	return endpoint_init(&clone->source, attempt, "source",
 		       option_text(clone_payload, payload, "source"), e) &&
@@ -86,32 +102,50 @@ static void clone_clear(struct clone *clone)
 	buf_clear(&clone->findings.text);
 }
 
+static void report_mode(struct clone *clone)
+{
+	if (clone->mode == CLONE_PIPE)
+		clone->jobs = 1;
+	attempt_event(clone->attempt, EVENT_INFO, "mode_chosen",
+		json_pack("{s:s, s:s, s:i, s:I}", "mode", mode_word(clone->mode), "why",
+			clone->mode_why, "jobs", clone->jobs, "table_bytes",
+			(json_int_t)clone->table_bytes),
+		"mode %s: %s", mode_word(clone->mode), clone->mode_why);
+}
+
 static bool copy(struct clone *clone, struct err *e)
 {
 	PGresult *snapshot CLEANUP(clear_result) = NULL;
 
 	attempt_phase(clone->attempt, "dump_source");
+	report_mode(clone);
 	if (clone->verify != CLONE_VERIFY_NONE && !verify_remember(clone, e))
 		return false;
 	if (!attempt_query(
 		    clone->attempt, &clone->source.conn, &sql_clone_snapshot, NULL, &snapshot, e))
 		return err_in(e, "exporting the snapshot");
-	return pipeline_run(clone, row_text(snapshot, 0, "snapshot"), e);
+	clone->snapshot = arena_strdup(&clone->attempt->arena, row_text(snapshot, 0, "snapshot"));
+	if (clone->mode == CLONE_PARALLEL)
+		return parallel_run(clone, e);
+	return clone->mode == CLONE_STAGED ? staged_run(clone, e) : pipeline_run(clone, e);
 }
 
+/* All sessions are opened before rights are copied that may keep us out. */
 static bool verify(struct clone *clone, struct err *e)
 {
 	struct conn staging CLEANUP(conn_close) = {0};
+	struct lanes lanes CLEANUP(lanes_close) = {0};
 
 	attempt_phase(clone->attempt, "verify_target");
 	if (!endpoint_open(&clone->target, clone->attempt, clone->staging, clone->application,
-		    &staging, e))
+		    &staging, e) ||
+		!lanes_open(
+			&lanes, clone, clone->verify == CLONE_VERIFY_NONE ? 0 : clone->jobs - 1, e))
 		return false;
-	/* After we are in, since rights that are copied may keep us out. */
 	if (!database_copy(clone, e) ||
 		FAULT_FAILS("clone", "described", PQsocket(clone->target.conn.pg), e))
 		return false;
-	return (clone->verify == CLONE_VERIFY_NONE || verify_run(clone, &staging, e)) &&
+	return (clone->verify == CLONE_VERIFY_NONE || verify_run(clone, &staging, &lanes, e)) &&
 		!FAULT_FAILS("clone", "verified", PQsocket(clone->target.conn.pg), e);
 }
 
@@ -127,16 +161,47 @@ static bool complete(struct clone *clone, struct err *e)
 	return true;
 }
 
+static void report_plan(struct clone *clone)
+{
+	const char *mode = mode_word(clone->mode);
+	json_int_t tables = row_i64(clone->facts, 0, "tables");
+	json_int_t bytes = row_i64(clone->facts, 0, "database_bytes");
+
+	attempt_event(clone->attempt, EVENT_INFO, "plan",
+		json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I}", "mode", mode, "why",
+			clone->mode_why, "jobs", clone->mode == CLONE_PIPE ? 1 : clone->jobs,
+			"tables", tables, "table_bytes", (json_int_t)clone->table_bytes,
+			"database_bytes", bytes, "large_objects",
+			(json_int_t)row_i64(clone->facts, 0, "large_objects")),
+		"would copy %" JSON_INTEGER_FORMAT " tables with %" PRId64
+		" bytes, of a database of %" JSON_INTEGER_FORMAT ", in the mode %s: %s",
+		tables, clone->table_bytes, bytes, mode, clone->mode_why);
+}
+
+static void report_removed(void *context, const char *path)
+{
+	struct clone *clone = context;
+
+	attempt_event(clone->attempt, EVENT_INFO, "cleanup_done",
+		json_pack("{s:s, s:s%}", "what", "folder", "name", path, strlen(path)),
+		"removed %s, which an earlier attempt left", path);
+}
+
 static bool run(struct clone *clone, struct err *e)
 {
 	bool is_done;
 
+	spool_sweep(report_removed, clone);
 	if (!preflight(clone, &is_done, e))
 		return false;
 	if (is_done) {
 		attempt_phase(clone->attempt, "complete");
 		attempt_event(clone->attempt, EVENT_INFO, "already_complete", NULL,
 			"an earlier attempt of this job has made %s", clone->target.database);
+		return true;
+	}
+	if (clone->is_dry) {
+		report_plan(clone);
 		return true;
 	}
 	if (staging_create(clone, e) && copy(clone, e) && verify(clone, e) && complete(clone, e))
@@ -153,6 +218,17 @@ static bool clone_execute(struct attempt *attempt, struct err *e)
 		return true;
 	tool_error_name(e);
 	return false;
+}
+
+static void log_removed(void *context, const char *path)
+{
+	(void)context;
+	log_info("folder_removed", LOG_S("family", "clone"), LOG_S("path", path));
+}
+
+static void clone_tidy(void)
+{
+	spool_sweep(log_removed, NULL);
 }
 
 /* What a connection string says can be known without a configuration; names cannot. */
@@ -176,4 +252,5 @@ const struct family clone_family = {
 	.prefetch = 0,
 	.check = clone_check,
 	.execute = clone_execute,
+	.tidy = clone_tidy,
 };

@@ -3,9 +3,9 @@
  * One attempt of a clone: what its steps hand to each other. Private to this folder.
  *
  * The steps, in the order of clone.c: preflight (validate_source, prepare_target, resolve_tools),
- * staging, pipeline (dump_source, restore_target), verify (verify_target), database and staging
- * again (complete). Each step waits only in attempt_wait(); each says in its header what stays
- * behind when the attempt is killed in the middle of it.
+ * staging, pipeline or parallel (dump_source, restore_target), verify (verify_target), database and
+ * staging again (complete). Each step waits only in attempt_wait(); each says in its header what
+ * stays behind when the attempt is killed in the middle of it.
  */
 #ifndef ATHENA_FAMILIES_CLONE_CLONE_H
 #define ATHENA_FAMILIES_CLONE_CLONE_H
@@ -15,6 +15,7 @@
 #include "families/attempt.h"
 #include "families/clone/endpoint.h"
 #include "families/clone/findings.h"
+#include "families/clone/mode.h"
 
 enum clone_verify { CLONE_VERIFY_FULL, CLONE_VERIFY_COUNTS, CLONE_VERIFY_NONE };
 
@@ -23,6 +24,11 @@ enum { CLONE_NAME_MAX = 64 }; /* NAMEDATALEN */
 struct clone {
 	struct attempt *attempt;
 	enum clone_verify verify;
+	enum clone_mode mode;		  /* as asked; as chosen once preflight is over */
+	const char *mode_why;		  /* a clause for people */
+	bool is_dry;			  /* preflight only */
+	int jobs;			  /* sessions and processes that may work at a time */
+	const char *snapshot;		  /* as exported by the source's session */
 	char tag[9];			  /* digest of the queue, in hexadecimal */
 	char application[CLONE_NAME_MAX]; /* of all sessions: athena:clone:<job>:<ticket>:<tag> */
 	char staging[CLONE_NAME_MAX];	  /* database: athena_stg_<job>_<ticket>_<tag> */

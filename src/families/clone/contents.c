@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Rows, sequences and large objects of both ends. */
-#include <inttypes.h>
+#include <poll.h>
 
 #include "db/query.h"
 #include "families/clone/progress.h"
@@ -19,49 +19,155 @@ static void add_rows(
 	facts_add(facts, kind, name, text);
 }
 
-static bool compare_table(struct verification *v, const PGresult *source, int row,
-	const PGresult *staging, int staging_row, struct err *e)
+/* The tables of both ends, and how far we are. */
+struct table_list {
+	struct verification *v;
+	struct pair tables;
+	struct row_index index; /* of tables.staging */
+	int next;
+	int64_t compared_bytes;
+};
+
+/* Two sessions, and the row of the table that they are asked about; -1: none. */
+struct comparer {
+	struct conn *source, *staging;
+	int row;
+};
+
+static void table_list_clear(struct table_list *list)
+{
+	row_index_clear(&list->index);
+	pair_clear(&list->tables);
+}
+
+static bool read_tables(struct table_list *list, struct err *e)
+{
+	struct params params CLEANUP(params_clear) = {0};
+
+	params_bool(&params, list->v->clone->verify == CLONE_VERIFY_FULL);
+	if (!verification_ask(list->v, sql_clone_tables.text, sql_clone_tables.text, &params,
+		    &list->tables, e))
+		return err_in(e, "listing tables");
+	row_index_make(&list->index, list->tables.staging);
+	return true;
+}
+
+static void table_is_done(struct table_list *list, int row)
+{
+	list->v->tables++;
+	list->compared_bytes += row_i64(list->tables.source, row, "bytes");
+	progress_verified(list->v->clone, list->compared_bytes);
+}
+
+static void miss_table(struct table_list *list, int row)
 {
 	struct facts here CLEANUP(facts_clear) = {0}, there CLEANUP(facts_clear) = {0};
-	const char *kind = row_text(source, row, "kind"), *name = row_text(source, row, "name");
+
+	facts_add(&here, row_text(list->tables.source, row, "kind"),
+		row_text(list->tables.source, row, "name"), "there");
+	verification_compare(list->v, &here, &there);
+	table_is_done(list, row);
+}
+
+/* Asks about the next table that both ends have; there may be none. */
+static bool ask(struct table_list *list, struct comparer *comparer, struct err *e)
+{
+	const PGresult *source = list->tables.source, *staging = list->tables.staging;
+
+	while (comparer->row < 0 && list->next < PQntuples(source)) {
+		int row = list->next++;
+		int other = row_index_find(
+			&list->index, row_text(source, row, "kind"), row_text(source, row, "name"));
+
+		if (other < 0) {
+			miss_table(list, row);
+			continue;
+		}
+		comparer->row = row;
+		if (!attempt_send(comparer->source, row_text(source, row, "statement"), NULL, e) ||
+			!attempt_send(
+				comparer->staging, row_text(staging, other, "statement"), NULL, e))
+			return err_in(e, "comparing %s", row_text(source, row, "name"));
+	}
+	return true;
+}
+
+/* Whether the answer can be taken without waiting; a broken session has nothing more to say. */
+static bool has_answered(struct conn *conn)
+{
+	return PQflush(conn->pg) < 0 || !PQconsumeInput(conn->pg) || !PQisBusy(conn->pg);
+}
+
+static bool take_answer(struct table_list *list, struct comparer *comparer, struct err *e)
+{
+	struct facts here CLEANUP(facts_clear) = {0}, there CLEANUP(facts_clear) = {0};
+	const char *kind = row_text(list->tables.source, comparer->row, "kind");
+	const char *name = row_text(list->tables.source, comparer->row, "name");
 	struct pair answers CLEANUP(pair_clear) = {0};
 
-	if (staging_row < 0) {
-		facts_add(&here, kind, name, "there");
-	} else {
-		if (!verification_ask(v, row_text(source, row, "statement"),
-			    row_text(staging, staging_row, "statement"), NULL, &answers, e))
-			return err_in(e, "comparing %s %s", kind, name);
-		add_rows(&here, kind, name, answers.source);
-		add_rows(&there, kind, name, answers.staging);
-		v->rows += row_i64(answers.source, 0, "rows");
-	}
-	v->tables++;
-	verification_compare(v, &here, &there);
+	if (!verification_receive(list->v, comparer->source, comparer->staging, &answers, e))
+		return err_in(e, "comparing %s %s", kind, name);
+	add_rows(&here, kind, name, answers.source);
+	add_rows(&there, kind, name, answers.staging);
+	list->v->rows += row_i64(answers.source, 0, "rows");
+	verification_compare(list->v, &here, &there);
+	table_is_done(list, comparer->row);
+	comparer->row = -1;
 	return true;
+}
+
+/* The sessions that have been asked; how many descriptors. */
+static int watch(const struct comparer *comparers, int count, struct pollfd *fds)
+{
+	int watched = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (comparers[i].row < 0)
+			continue;
+		fds[watched++] =
+			(struct pollfd){.fd = PQsocket(comparers[i].source->pg), .events = POLLIN};
+		fds[watched++] =
+			(struct pollfd){.fd = PQsocket(comparers[i].staging->pg), .events = POLLIN};
+	}
+	return watched;
+}
+
+static bool compare_all(
+	struct table_list *list, struct comparer *comparers, int count, struct err *e)
+{
+	struct pollfd *fds CLEANUP(free_ptr) = xcalloc(2 * (size_t)count, sizeof(*fds));
+
+	for (;;) {
+		int watched, ready;
+
+		for (int i = 0; i < count; i++) {
+			struct comparer *comparer = &comparers[i];
+
+			if (comparer->row >= 0 && has_answered(comparer->source) &&
+				has_answered(comparer->staging) && !take_answer(list, comparer, e))
+				return false;
+			if (comparer->row < 0 && !ask(list, comparer, e))
+				return false;
+		}
+		watched = watch(comparers, count, fds);
+		if (watched == 0)
+			return true;
+		if (!attempt_wait(list->v->clone->attempt, fds, watched, -1, &ready, e))
+			return false;
+	}
 }
 
 bool contents_compare_tables(struct verification *v, struct err *e)
 {
-	struct params params CLEANUP(params_clear) = {0};
-	struct row_index index CLEANUP(row_index_clear) = {0};
-	struct pair tables CLEANUP(pair_clear) = {0};
-	int64_t compared_bytes = 0;
+	struct table_list list CLEANUP(table_list_clear) = {.v = v};
+	int count = v->lanes->count + 1;
+	struct comparer *comparers CLEANUP(free_ptr) = xcalloc((size_t)count, sizeof(*comparers));
 
-	params_bool(&params, v->clone->verify == CLONE_VERIFY_FULL);
-	if (!verification_ask(v, sql_clone_tables.text, sql_clone_tables.text, &params, &tables, e))
-		return err_in(e, "listing tables");
-	row_index_make(&index, tables.staging);
-	for (int row = 0; row < PQntuples(tables.source); row++) {
-		int staging_row = row_index_find(&index, row_text(tables.source, row, "kind"),
-			row_text(tables.source, row, "name"));
-
-		if (!compare_table(v, tables.source, row, tables.staging, staging_row, e))
-			return false;
-		compared_bytes += row_i64(tables.source, row, "bytes");
-		progress_verified(v->clone, compared_bytes);
-	}
-	return true;
+	comparers[0] = (struct comparer){v->source, v->staging, -1};
+	for (int i = 1; i < count; i++)
+		comparers[i] = (struct comparer){
+			&v->lanes->rows[i - 1].source, &v->lanes->rows[i - 1].staging, -1};
+	return read_tables(&list, e) && compare_all(&list, comparers, count, e);
 }
 
 bool contents_compare_sequences(

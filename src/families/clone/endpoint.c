@@ -93,6 +93,17 @@ bool endpoint_open(const struct endpoint *endpoint, struct attempt *attempt, con
 	return true;
 }
 
+bool endpoint_is_there(const struct endpoint *endpoint, struct err *e)
+{
+	PGconn *pg = endpoint->conn.pg;
+
+	if (PQconsumeInput(pg) && PQstatus(pg) == CONNECTION_OK)
+		return true;
+	return err_code(e, ERR_TRANSIENT, "source_lost",
+		"the source ended the session that held the snapshot: %.*s",
+		(int)strcspn(PQerrorMessage(pg), "\n"), PQerrorMessage(pg));
+}
+
 void endpoint_clear(struct endpoint *endpoint)
 {
 	conn_close(&endpoint->conn);

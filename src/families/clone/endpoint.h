@@ -34,6 +34,12 @@ MUSTCHECK bool endpoint_init(struct endpoint *ret_endpoint, struct attempt *atte
 MUSTCHECK bool endpoint_open(const struct endpoint *endpoint, struct attempt *attempt,
 	const char *database, const char *application, struct conn *ret_conn, struct err *e);
 
+/*
+ * Whether the session that holds the snapshot still does. It is idle, so whatever comes from it
+ * is its end; ERR_TRANSIENT.
+ */
+MUSTCHECK bool endpoint_is_there(const struct endpoint *endpoint, struct err *e);
+
 void endpoint_clear(struct endpoint *endpoint);
 
 /* 15 for any 15.x */

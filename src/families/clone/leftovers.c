@@ -72,6 +72,13 @@ bool leftovers_end_sessions(
 	return true;
 }
 
+static void report_dropped(struct clone *clone, const char *name, const char *who)
+{
+	attempt_event(clone->attempt, EVENT_INFO, "cleanup_done",
+		json_pack("{s:s, s:s}", "what", "database", "name", name),
+		"dropped %s, which %s left", name, who);
+}
+
 bool leftovers_drop_stagings(struct clone *clone, struct err *e)
 {
 	struct params params CLEANUP(params_clear) = {0};
@@ -90,9 +97,29 @@ bool leftovers_drop_stagings(struct clone *clone, struct err *e)
 
 		if (!staging_drop(clone, name, e))
 			return false;
-		attempt_event(clone->attempt, EVENT_INFO, "cleanup_done",
-			json_pack("{s:s, s:s}", "what", "database", "name", name),
-			"dropped %s, which an earlier attempt left", name);
+		report_dropped(clone, name, "an earlier attempt");
+	}
+	return true;
+}
+
+bool leftovers_drop_orphans(struct clone *clone, struct err *e)
+{
+	struct params params CLEANUP(params_clear) = {0};
+	PGresult *found CLEANUP(clear_result) = NULL;
+
+	params_i64(&params, clone->attempt->job_id);
+	params_text(&params, clone->tag);
+	if (!attempt_query(
+		    clone->attempt, &clone->target.conn, &sql_clone_orphans, &params, &found, e))
+		return err_in(e, "looking for staging databases that nobody holds");
+	for (int row = 0; row < PQntuples(found); row++) {
+		const char *name = row_text(found, row, "datname");
+
+		if (staging_drop(clone, name, e))
+			report_dropped(clone, name, "another job");
+		else if (e->kind == ERR_CANCELLED || e->kind == ERR_LEASE_LOST ||
+			PQstatus(clone->target.conn.pg) != CONNECTION_OK)
+			return false;
 	}
 	return true;
 }

@@ -23,4 +23,10 @@ MUSTCHECK bool leftovers_end_sessions(
 /* Drops staging databases on the target's server. */
 MUSTCHECK bool leftovers_drop_stagings(struct clone *clone, struct err *e);
 
+/*
+ * Drops what other jobs of the queue left there after their last attempt: staging databases whose
+ * attempt has no session on the server any more. One that cannot be dropped is left for the next.
+ */
+MUSTCHECK bool leftovers_drop_orphans(struct clone *clone, struct err *e);
+
 #endif

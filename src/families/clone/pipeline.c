@@ -17,6 +17,7 @@ struct pipeline {
 	struct tool dump, restore;
 	char *chunk;
 	size_t filled, sent; /* of the chunk */
+	bool is_part;	     /* large objects only, others have brought the rest */
 };
 
 static void pipeline_clear(struct pipeline *pipeline)
@@ -26,12 +27,14 @@ static void pipeline_clear(struct pipeline *pipeline)
 	free(pipeline->chunk);
 }
 
-static bool start_dump(struct pipeline *pipeline, const char *snapshot, struct err *e)
+/* The list of options ends early unless only large objects are wanted. */
+static bool start_dump(struct pipeline *pipeline, struct err *e)
 {
 	struct clone *clone = pipeline->clone;
-	char *from CLEANUP(free_ptr) = xasprintf("--snapshot=%s", snapshot);
+	char *from CLEANUP(free_ptr) = xasprintf("--snapshot=%s", clone->snapshot);
 	const char *const argv[] = {clone->pg_dump, "-Fc", "-Z0", from, "--no-password",
-		"--lock-wait-timeout=60000", "--no-publications", "--no-subscriptions", NULL};
+		"--lock-wait-timeout=60000", "--no-publications", "--no-subscriptions",
+		pipeline->is_part ? "--section=data" : NULL, "--exclude-table-data=*.*", NULL};
 
 	if (!tool_start(&pipeline->dump, clone->attempt, argv,
 		    &(struct tool_target){
@@ -105,18 +108,6 @@ static bool wait_for_any(struct pipeline *pipeline, struct err *e)
 	return attempt_wait(pipeline->clone->attempt, fds, count, -1, &ready, e);
 }
 
-/* The session that holds the snapshot is idle: whatever comes from it is its end. */
-static bool source_is_there(struct clone *clone, struct err *e)
-{
-	PGconn *pg = clone->source.conn.pg;
-
-	if (PQconsumeInput(pg) && PQstatus(pg) == CONNECTION_OK)
-		return true;
-	return err_code(e, ERR_TRANSIENT, "source_lost",
-		"the source ended the session that held the snapshot: %.*s",
-		(int)strcspn(PQerrorMessage(pg), "\n"), PQerrorMessage(pg));
-}
-
 /* False when one end has failed. */
 static bool ends_are_well(struct pipeline *pipeline, struct err *e)
 {
@@ -152,29 +143,43 @@ static bool run(struct pipeline *pipeline, struct err *e)
 		tool_read_stderr(&pipeline->restore);
 		pump(pipeline);
 		progress_piped(clone);
-		if (!ends_are_well(pipeline, e) || !source_is_there(clone, e))
+		if (!ends_are_well(pipeline, e) || !endpoint_is_there(&clone->source, e))
 			return false;
 		if (is_dumped(pipeline) && pipeline->restore.proc.in >= 0) {
 			proc_close(&pipeline->restore.proc.in);
-			attempt_phase(clone->attempt, "restore_target");
+			if (!pipeline->is_part)
+				attempt_phase(clone->attempt, "restore_target");
 		}
 	}
 	return true;
 }
 
-bool pipeline_run(struct clone *clone, const char *snapshot, struct err *e)
+static bool run_pipeline(struct clone *clone, bool is_part, struct err *e)
 {
-	struct pipeline pipeline CLEANUP(pipeline_clear) = {
-		.clone = clone, .dump.proc = PROC_NONE, .restore.proc = PROC_NONE};
+	struct pipeline pipeline CLEANUP(pipeline_clear) = {.clone = clone,
+		.dump.proc = PROC_NONE,
+		.restore.proc = PROC_NONE,
+		.is_part = is_part};
+	int64_t before = clone->piped_bytes;
 	bool ok;
 
 	pipeline.chunk = xmalloc(CHUNK_BYTES);
-	clone->piped_bytes = 0;
-	if (!start_dump(&pipeline, snapshot, e) || !start_restore(&pipeline, e))
+	if (!start_dump(&pipeline, e) || !start_restore(&pipeline, e))
 		return false;
 	ok = run(&pipeline, e) &&
 		!FAULT_FAILS("clone", "piped", PQsocket(clone->target.conn.pg), e);
-	tool_report(&pipeline.dump, clone->piped_bytes);
-	tool_report(&pipeline.restore, clone->piped_bytes);
+	tool_report(&pipeline.dump, clone->piped_bytes - before);
+	tool_report(&pipeline.restore, clone->piped_bytes - before);
 	return ok;
+}
+
+bool pipeline_run(struct clone *clone, struct err *e)
+{
+	clone->piped_bytes = 0;
+	return run_pipeline(clone, false, e);
+}
+
+bool pipeline_large_objects(struct clone *clone, struct err *e)
+{
+	return run_pipeline(clone, true, e);
 }

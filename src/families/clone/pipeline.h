@@ -14,7 +14,10 @@
 
 #include "families/clone/clone.h"
 
-/* `snapshot` as from pg_export_snapshot() in the source's session. Sets clone->piped_bytes. */
-MUSTCHECK bool pipeline_run(struct clone *clone, const char *snapshot, struct err *e);
+/* All that clone->snapshot sees. Sets clone->piped_bytes. */
+MUSTCHECK bool pipeline_run(struct clone *clone, struct err *e);
+
+/* What large objects hold, after the rest has been made in another way; adds to piped_bytes. */
+MUSTCHECK bool pipeline_large_objects(struct clone *clone, struct err *e);
 
 #endif

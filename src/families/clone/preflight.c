@@ -7,9 +7,10 @@
 #include "base/fault.h"
 #include "db/query.h"
 #include "families/clone/leftovers.h"
+#include "families/clone/room.h"
 #include "families/clone/tools.h"
 
-enum { OLDEST_MAJOR = 14 };
+enum { OLDEST_MAJOR = 14, LONG_TRANSACTION_S = 3600 };
 
 static bool query(struct clone *clone, struct conn *conn, const struct sql_statement *statement,
 	const struct params *params, PGresult **ret_rows, struct err *e)
@@ -52,8 +53,26 @@ static bool check_readable(struct clone *clone, struct err *e)
 	return true;
 }
 
+static void note_what_may_happen(struct clone *clone)
+{
+	int64_t oldest_s = row_is_null(clone->facts, 0, "oldest_transaction_s")
+		? 0
+		: row_i64(clone->facts, 0, "oldest_transaction_s");
+
+	if (row_bool(clone->facts, 0, "may_be_interrupted"))
+		findings_note(clone->attempt, "standby",
+			"the source is a standby that ends queries in the way of its replay: "
+			"hot_standby_feedback or max_standby_streaming_delay = -1 prevents that");
+	if (oldest_s > LONG_TRANSACTION_S)
+		findings_note(clone->attempt, "long_transaction",
+			"a transaction of the source is %" PRId64
+			" s old; changes of definitions that wait for it make the clone wait",
+			oldest_s);
+}
+
 static void note_what_stays(struct clone *clone)
 {
+	int64_t user_mappings = row_i64(clone->facts, 0, "user_mappings");
 	int64_t publications = row_i64(clone->facts, 0, "publications");
 	int64_t foreign_tables = row_i64(clone->facts, 0, "foreign_tables");
 	int64_t unreadable_tables = row_i64(clone->facts, 0, "unreadable_tables");
@@ -66,6 +85,10 @@ static void note_what_stays(struct clone *clone)
 		findings_note(clone->attempt, "foreign_tables",
 			"foreign tables (%" PRId64 ") are copied without rows, which are elsewhere",
 			foreign_tables);
+	if (user_mappings > 0)
+		findings_note(clone->attempt, "user_mappings",
+			"user mappings (%" PRId64 ") are copied with the passwords in them",
+			user_mappings);
 	if (unreadable_tables > 0)
 		findings_note(clone->attempt, "unlogged_tables",
 			"unlogged tables (%" PRId64 ") have no rows on a standby",
@@ -90,7 +113,10 @@ static bool open_source(struct clone *clone, PGresult **ret_needs, struct err *e
 		!query(clone, &source->conn, &sql_clone_source_facts, NULL, &clone->facts, e))
 		return false;
 	clone->table_bytes = row_i64(clone->facts, 0, "bytes");
+	clone->mode = mode_choose(clone->mode, clone->jobs, clone->table_bytes, &clone->mode_why);
 	note_what_stays(clone);
+	note_what_may_happen(clone);
+	room_check_source(clone);
 	return query(clone, &source->conn, &sql_clone_source_needs, NULL, ret_needs, e) &&
 		check_readable(clone, e);
 }
@@ -154,7 +180,7 @@ static bool open_target(struct clone *clone, bool *ret_is_done, struct err *e)
 	struct conn *conn = &clone->target.conn;
 
 	if (!open_maintenance(clone, e) || !leftovers_end_sessions(clone, "target", conn, e) ||
-		!leftovers_drop_stagings(clone, e))
+		!leftovers_drop_stagings(clone, e) || !leftovers_drop_orphans(clone, e))
 		return false;
 	params_text(&params, clone->target.database);
 	params_i64(&params, clone->attempt->job_id);
@@ -165,8 +191,10 @@ static bool open_target(struct clone *clone, bool *ret_is_done, struct err *e)
 	if (*ret_is_done)
 		return true;
 	judge_target(clone, facts);
-	if (clone->facts)
-		judge_versions(clone);
+	if (!clone->facts)
+		return true;
+	judge_versions(clone);
+	room_check_target(clone, facts);
 	return true;
 }
 

@@ -2,6 +2,7 @@
 /* A running pg_dump or pg_restore. */
 #include "families/clone/tool.h"
 
+#include <poll.h>
 #include <signal.h>
 
 #include "base/redact.h"
@@ -13,6 +14,7 @@ enum {
 	LINE_BYTES_MAX = 2048,
 	EVENT_LINES_MAX = 500, /* per tool; a restore that goes wrong can print one per row */
 	READ_BYTES = 4096,
+	END_WITHIN_MS = 2000,
 };
 
 /*
@@ -130,6 +132,50 @@ static json_t *last_lines(const struct tool *tool)
 	for (int i = first; i < tool->printed; i++)
 		json_array_append_new(lines, json_string(tool->last[i % TOOL_LAST_LINES]));
 	return lines;
+}
+
+static bool wait_for_end(struct tool *tool, const struct endpoint *held, struct err *e)
+{
+	while (!proc_reap(&tool->proc)) {
+		struct pollfd fds[] = {{.fd = tool->proc.err, .events = POLLIN},
+			{.fd = tool->proc.pidfd, .events = POLLIN},
+			{.fd = held ? PQsocket(held->conn.pg) : -1, .events = POLLIN}};
+		int ready;
+
+		if (!attempt_wait(tool->attempt, fds, ARRAY_LENGTH(fds), -1, &ready, e) ||
+			(held && !endpoint_is_there(held, e)))
+			return false;
+		tool_read_stderr(tool);
+	}
+	tool_read_stderr(tool);
+	return proc_succeeded(&tool->proc) || tool_failed(tool, e);
+}
+
+/* Those that a tool has forked go with it, if it is asked and not killed. */
+static void ask_to_end(struct tool *tool)
+{
+	struct pollfd fd = {.fd = tool->proc.pidfd, .events = POLLIN};
+	struct err ignored;
+	int ready;
+
+	proc_signal(&tool->proc, SIGTERM);
+	err_ignored(attempt_wait(tool->attempt, &fd, 1, END_WITHIN_MS, &ready, &ignored),
+		"it is killed then");
+}
+
+bool tool_run(struct attempt *attempt, const char *const *argv, const struct tool_target *target,
+	int out, const struct endpoint *held, struct err *e)
+{
+	struct tool tool CLEANUP(tool_clear) = {.proc = PROC_NONE};
+	bool ok;
+
+	if (!tool_start(&tool, attempt, argv, target, PROC_NULL, out, e))
+		return false;
+	ok = wait_for_end(&tool, held, e);
+	if (!tool.proc.ended)
+		ask_to_end(&tool);
+	tool_report(&tool, 0);
+	return ok;
 }
 
 void tool_report(struct tool *tool, int64_t bytes)

@@ -11,7 +11,7 @@
 
 #include "base/lines.h"
 #include "base/proc.h"
-#include "families/attempt_query.h"
+#include "families/clone/endpoint.h"
 
 enum { TOOL_LAST_LINES = 50 };
 
@@ -36,11 +36,18 @@ struct tool {
 
 /*
  * Starts it. argv ends in NULL and lacks the connection string, which is appended; target NULL: it
- * connects to nobody. One of in and out is PROC_PIPE, the other PROC_NULL. Release with
- * tool_clear(), which kills it. The struct must not move.
+ * connects to nobody. `in` and `out` are as in base/proc.h. Release with tool_clear(), which kills
+ * it. The struct must not move.
  */
 MUSTCHECK bool tool_start(struct tool *tool, struct attempt *attempt, const char *const *argv,
 	const struct tool_target *target, int in, int out, struct err *e);
+
+/*
+ * All of it, for one that needs nobody to feed it: starts it, waits until it ends, and reports how.
+ * Its end comes early when the idle session `held` (or NULL) is broken.
+ */
+MUSTCHECK bool tool_run(struct attempt *attempt, const char *const *argv,
+	const struct tool_target *target, int out, const struct endpoint *held, struct err *e);
 
 /* Takes what is on stderr, without blocking. */
 void tool_read_stderr(struct tool *tool);

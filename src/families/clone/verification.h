@@ -11,11 +11,13 @@
 #include "base/buf.h"
 #include "families/clone/clone.h"
 #include "families/clone/compare.h"
+#include "families/clone/lanes.h"
 #include "families/clone/sequences.h"
 
 struct verification {
 	struct clone *clone;
 	struct conn *source, *staging;
+	const struct lanes *lanes; /* further sessions, which see the same */
 	int64_t definitions, tables, rows, sequences, large_objects; /* of the source */
 	int differences, warnings;
 	bool is_lenient;  /* differences only warn, for now */
@@ -31,6 +33,10 @@ void pair_clear(struct pair *pair);
 /* Asks both ends at the same time; the two texts are usually one. params may be NULL. */
 MUSTCHECK bool verification_ask(struct verification *v, const char *source_sql,
 	const char *staging_sql, const struct params *params, struct pair *ret_pair, struct err *e);
+
+/* The second half of it, on any pair of sessions. */
+MUSTCHECK bool verification_receive(struct verification *v, struct conn *source,
+	struct conn *staging, struct pair *ret_pair, struct err *e);
 
 /* Compares two lists, reports what differs, empties both. */
 void verification_compare(struct verification *v, struct facts *source, struct facts *staging);

@@ -118,21 +118,26 @@ void source_state_free(struct source_state *state)
 	free(state);
 }
 
-bool verification_ask(struct verification *v, const char *source_sql, const char *staging_sql,
-	const struct params *params, struct pair *ret_pair, struct err *e)
+bool verification_receive(struct verification *v, struct conn *source, struct conn *staging,
+	struct pair *ret_pair, struct err *e)
 {
 	struct pair pair CLEANUP(pair_clear) = {0};
 
-	if (!attempt_send(v->source, source_sql, params, e) ||
-		!attempt_send(v->staging, staging_sql, params, e))
-		return false;
-	if (!attempt_receive(v->clone->attempt, v->source, &pair.source, e))
+	if (!attempt_receive(v->clone->attempt, source, &pair.source, e))
 		return source_failed(e);
-	if (!attempt_receive(v->clone->attempt, v->staging, &pair.staging, e))
+	if (!attempt_receive(v->clone->attempt, staging, &pair.staging, e))
 		return err_in(e, "%s", v->clone->staging);
 	*ret_pair = pair;
 	pair = (struct pair){0};
 	return true;
+}
+
+bool verification_ask(struct verification *v, const char *source_sql, const char *staging_sql,
+	const struct params *params, struct pair *ret_pair, struct err *e)
+{
+	return attempt_send(v->source, source_sql, params, e) &&
+		attempt_send(v->staging, staging_sql, params, e) &&
+		verification_receive(v, v->source, v->staging, ret_pair, e);
 }
 
 static bool is_lenient(const struct verification *v, const char *kind)
@@ -304,10 +309,10 @@ static void verification_clear(struct verification *v)
 	buf_clear(&v->first);
 }
 
-bool verify_run(struct clone *clone, struct conn *staging, struct err *e)
+bool verify_run(struct clone *clone, struct conn *staging, const struct lanes *lanes, struct err *e)
 {
 	struct verification v CLEANUP(verification_clear) = {
-		.clone = clone, .source = &clone->source.conn, .staging = staging};
+		.clone = clone, .source = &clone->source.conn, .staging = staging, .lanes = lanes};
 	bool source_changed = false;
 
 	if (!compare_definitions(&v, &source_changed, e) || !compare_database(&v, e) ||

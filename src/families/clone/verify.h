@@ -20,13 +20,16 @@
 #ifndef ATHENA_FAMILIES_CLONE_VERIFY_H
 #define ATHENA_FAMILIES_CLONE_VERIFY_H
 
-#include "families/clone/clone.h"
+#include "families/clone/lanes.h"
 
 /* Before the dump starts: remembers in clone->before what only the beginning can tell. */
 MUSTCHECK bool verify_remember(struct clone *clone, struct err *e);
 void source_state_free(struct source_state *state);
 
-/* `staging` is a session in the staging database. */
-MUSTCHECK bool verify_run(struct clone *clone, struct conn *staging, struct err *e);
+/* `staging` is a session in the staging database; with `lanes` several tables are compared at a
+ * time.
+ */
+MUSTCHECK bool verify_run(
+	struct clone *clone, struct conn *staging, const struct lanes *lanes, struct err *e);
 
 #endif

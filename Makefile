@@ -36,8 +36,8 @@ say = $(if $(V),@:,@printf '  %-7s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all faults fuzzers all-fuzzers demo test test-backup test-clone test-fault test-majors chaos fuzz model \
-	check lint bench bench-long fmt install deb test-deb clean help FORCE
+.PHONY: all faults fuzzers all-fuzzers demo test test-backup test-clone test-fault test-majors test-croner chaos fuzz \
+	model check lint bench bench-long fmt install deb test-deb clean help FORCE
 
 all:
 
@@ -45,12 +45,12 @@ all:
 
 MODULES := libpq libuv yaml-0.1 jansson libcrypto libcurl expat libmicrohttpd libsystemd
 PURPOSES := build \
-	$(if $(filter demo test test-backup test-clone test-fault test-majors chaos bench%,$(GOALS)),run) \
+	$(if $(filter demo test test-backup test-clone test-fault test-majors test-croner chaos bench%,$(GOALS)),run) \
 	$(if $(filter bench%,$(GOALS)),bench) \
-	$(if $(filter test test-backup test-clone test-fault test-majors chaos,$(GOALS)),test) \
+	$(if $(filter test test-backup test-clone test-fault test-majors test-croner chaos,$(GOALS)),test) \
 	$(if $(filter chaos,$(GOALS)),chaos) \
 	$(if $(filter test fuzz fuzzers,$(GOALS)),fuzz) \
-	$(if $(filter test-majors,$(GOALS)),majors) \
+	$(if $(filter test-majors test-croner,$(GOALS)),majors) \
 	$(if $(filter deb test test-deb,$(GOALS)),deb) \
 	$(if $(filter test-deb,$(GOALS)),test-deb fresh) \
 	$(if $(filter model,$(GOALS)),model) \
@@ -281,6 +281,10 @@ chaos: all faults
 test-majors: all $(SUPPORT)
 	$(Q)tests/majors $(MAJORS)
 
+# Fire times of schedules, all of them, compared with those of npm's croner.
+test-croner: all $(SUPPORT)
+	$(Q)tests/croner
+
 check: $(UNIT)
 	$(Q)$(UNIT)
 	$(Q)tools/lint.sh quick
@@ -355,6 +359,7 @@ help:
 	@echo 'make test       all tests, against a private Postgres; ends with "N passed, N failed"'
 	@echo 'make test-majors the engine on Postgres 14 to 18: servers from the network, an hour'
 	@echo 'make test-backup all tests of backups'
+	@echo 'make test-croner fire times of schedules, compared with npm croner: from the network'
 	@echo 'make test-fault the whole crash matrix: every fault point with every harm'
 	@echo 'make test-clone all tests of clones, killed at every point and at random'
 	@echo 'make chaos      servers, sessions, networks, disks, clocks that fail under load, and figures'

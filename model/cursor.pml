@@ -38,7 +38,7 @@ inline draw(n)
  * Some transactions of one session. The id is there before the number is: trigger need_xid, and
  * the DELETE that comes before every nextval().
  * sql: job_enqueue.sql jobs_copy.sql lane_run.sql job_retry.sql job_retry_many.sql settle.sql
- * sql: settle_chunk.sql rescue.sql unregister.sql adopt.sql wait_complete.sql wait_fail.sql
+ * sql: schedule_run.sql settle_chunk.sql rescue.sql unregister.sql adopt.sql wait_complete.sql wait_fail.sql
  */
 proctype Producer(byte turns)
 {

@@ -551,7 +551,7 @@ proctype Outside()
 }
 #endif
 
-/* sql: job_enqueue.sql jobs_copy.sql */
+/* sql: job_enqueue.sql jobs_copy.sql schedule_run.sql lane_run.sql (schedule) */
 proctype Producer()
 {
 	atomic {

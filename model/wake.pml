@@ -22,7 +22,7 @@ bool is_asleep = false;	  /* the worker believes that a notification will come *
 /*
  * Whoever makes tickets ready: an INSERT of a producer, and every statement that returns one.
  * sql: job_enqueue.sql jobs_copy.sql lane_run.sql job_retry.sql job_retry_many.sql settle.sql
- * sql: settle_chunk.sql rescue.sql unregister.sql adopt.sql settle_succeeded.sql family_resume.sql
+ * sql: schedule_run.sql settle_chunk.sql rescue.sql unregister.sql adopt.sql settle_succeeded.sql family_resume.sql
  * sql: family_set.sql wait_complete.sql wait_fail.sql job_cancel.sql job_cancel_many.sql
  */
 proctype Producer(byte me)

@@ -44,6 +44,7 @@ static const struct {
 	{"lanes", &sql_doctor_lanes},
 	{"workers", &sql_doctor_workers},
 	{"families", &sql_doctor_families},
+	{"schedules", &sql_doctor_schedules},
 	{"horizon", &sql_doctor_horizon},
 	{"vacuum", &sql_doctor_vacuum},
 	{"wakeups", &sql_doctor_wakeups},

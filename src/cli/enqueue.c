@@ -103,9 +103,9 @@ static bool parse_payload(
 	return true;
 }
 
-bool enqueue_family(struct cli *cli, const struct family **ret_family, struct err *e)
+bool enqueue_family(
+	struct cli *cli, const char *name, const struct family **ret_family, struct err *e)
 {
-	const char *name = cli->args[0];
 	const struct config *config;
 	const struct config_family *configured;
 
@@ -116,14 +116,25 @@ bool enqueue_family(struct cli *cli, const struct family **ret_family, struct er
 	return true;
 }
 
-bool enqueue_check(
-	struct cli *cli, const struct family *family, const json_t *payload, struct err *e)
+bool enqueue_check(struct cli *cli, const char *name, const struct family *family,
+	const json_t *payload, struct err *e)
 {
-	if (!family || family_check(family, cli->args[0], payload, e))
+	if (!family || family_check(family, name, payload, e))
 		return true;
-	cli_next(cli, "athena family show %s", cli->args[0]);
+	cli_next(cli, "athena family show %s", name);
 	e->kind = ERR_CONFIG;
 	return false;
+}
+
+bool enqueue_payload(
+	struct cli *cli, const char *name, const char *word, struct buf *text, struct err *e)
+{
+	const struct family *family;
+	json_auto_t *payload = NULL;
+
+	return read_payload(word, text, e) && parse_payload(word, text, &payload, e) &&
+		enqueue_family(cli, name, &family, e) &&
+		enqueue_check(cli, name, family, payload, e);
 }
 
 bool enqueue_add_run_at(const struct cli *cli, struct params *params, struct err *e)
@@ -231,15 +242,12 @@ static void print_job(const struct cli *cli, int64_t job_id, bool is_new)
 static bool run_one(struct cli *cli, struct err *e)
 {
 	const char *word = cli->arg_count > 1 ? cli->args[1] : "{}";
-	const struct family *family;
 	struct params params CLEANUP(params_clear) = {0};
 	struct buf text CLEANUP(buf_clear) = {0};
-	json_auto_t *payload = NULL;
 	int64_t job_id = 0;
 	bool is_new = false;
 
-	if (!read_payload(word, &text, e) || !parse_payload(word, &text, &payload, e) ||
-		!enqueue_family(cli, &family, e) || !enqueue_check(cli, family, payload, e) ||
+	if (!enqueue_payload(cli, cli->args[0], word, &text, e) ||
 		!job_params(cli, text.bytes, &params, e) || !cli_connect(cli, e) ||
 		!enqueue(cli, &params, &job_id, &is_new, e))
 		return false;

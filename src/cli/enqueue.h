@@ -5,20 +5,29 @@
 
 #include <jansson.h>
 
+#include "base/buf.h"
 #include "cli/cli.h"
 #include "db/params.h"
 
 struct family;
 
 /*
- * Whose code checks the payloads of the family that was named; NULL when nobody here knows it, and
+ * Whose code checks the payloads of the family of that name; NULL when nobody here knows it, and
  * only the database can say whether there is such a family.
  */
-MUSTCHECK bool enqueue_family(struct cli *cli, const struct family **ret_family, struct err *e);
+MUSTCHECK bool enqueue_family(
+	struct cli *cli, const char *name, const struct family **ret_family, struct err *e);
 
 /* What that code has to say, before the database is asked. `family` may be NULL. */
-MUSTCHECK bool enqueue_check(
-	struct cli *cli, const struct family *family, const json_t *payload, struct err *e);
+MUSTCHECK bool enqueue_check(struct cli *cli, const char *name, const struct family *family,
+	const json_t *payload, struct err *e);
+
+/*
+ * Reads a payload (the word itself, "-" or "@FILE") for the family of that name and checks it by
+ * its code. What is sent is the text, digits and all.
+ */
+MUSTCHECK bool enqueue_payload(
+	struct cli *cli, const char *name, const char *word, struct buf *text, struct err *e);
 
 /* Adds --run-at as a time and as a distance from now, of which one or both are null. */
 MUSTCHECK bool enqueue_add_run_at(const struct cli *cli, struct params *params, struct err *e);

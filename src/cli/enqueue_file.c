@@ -205,7 +205,8 @@ static bool next_object(struct loader *loader, struct ndjson_object *ret_object,
 
 	if (!ndjson_next(&loader->file, &object, e))
 		return false;
-	if (object.json && !enqueue_check(loader->cli, loader->family, object.json, e)) {
+	if (object.json &&
+		!enqueue_check(loader->cli, loader->cli->args[0], loader->family, object.json, e)) {
 		json_decref(object.json);
 		return err_in(e, "%s:%" PRId64, loader->file.name, loader->file.line);
 	}
@@ -284,8 +285,8 @@ bool enqueue_file(struct cli *cli, const char *path, struct err *e)
 		.cli = cli, .file = {.fd = -1}, .bar = {.terminal = &cli->err}};
 	PGresult *ids CLEANUP(clear_result) = NULL;
 
-	if (!enqueue_family(cli, &loader.family, e) || !ndjson_open(&loader.file, path, e) ||
-		!load(&loader, &ids, e))
+	if (!enqueue_family(cli, cli->args[0], &loader.family, e) ||
+		!ndjson_open(&loader.file, path, e) || !load(&loader, &ids, e))
 		return err_in(e, "nothing is queued");
 	if (!commit(&loader, row_i64(ids, 0, "first_id"), e))
 		return false;

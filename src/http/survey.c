@@ -31,6 +31,7 @@ static const struct sql_statement *const statements[] = {
 	&sql_metrics_rescued,
 	&sql_metrics_workers,
 	&sql_metrics_families,
+	&sql_metrics_schedules,
 	&sql_metrics_lanes,
 	&sql_metrics_backups,
 	&sql_metrics_horizon,

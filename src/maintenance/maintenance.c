@@ -25,6 +25,7 @@ static const struct lane_kind lane_kinds[] = {
 	{"rescue", true, LANE_AGAIN_FULL, "orphans_rescued"},
 	{"deadlines", true, LANE_AGAIN_FULL, "overdue_taken"},
 	{"waits", true, LANE_AGAIN_FULL, "waits_timed_out"},
+	{"schedule", true, LANE_AGAIN_FULL, "schedules_fired"},
 	{"tallies", false, LANE_AGAIN_NEVER, NULL},
 	{"leaves", false, LANE_AGAIN_NEVER, "leaves_made"},
 	{"prune", false, LANE_AGAIN_ANY, "jobs_pruned"},

@@ -6,7 +6,7 @@ import pytest
 
 from athena_test import wait_until
 
-CHECKS = ["connection", "schema", "system", "durability", "structure", "leaves", "lanes", "workers", "families",
+CHECKS = ["connection", "schema", "system", "durability", "structure", "leaves", "lanes", "workers", "families", "schedules",
           "horizon", "vacuum", "wakeups", "connections", "listen", "clock", "conservation"]
 
 

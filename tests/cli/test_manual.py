@@ -35,7 +35,7 @@ def test_the_page_has_every_command_and_every_option():
     text = plain(page("athena.1"))
     for line in help_of("athena").partition("Commands\n")[2].partition("\n\n")[0].splitlines():
         words = line[2:].split("  ")[0].split()
-        name = " ".join(word for word in words if re.fullmatch("[a-z]+", word))
+        name = " ".join(word for word in words if re.fullmatch("[a-z]+(-[a-z]+)?", word))
         if line[2:3] == " " or not name:
             continue
         assert f"\\fBathena {name}\\fR" in text

@@ -37,6 +37,16 @@ family_pause.send          pause   kill error drop
 family_pause.answered      pause   kill drop
 family_resume.send         resume  kill error drop
 family_resume.answered     resume  kill drop
+schedule_add.send          schedule kill error drop
+schedule_add.answered      schedule kill drop
+schedule_pause.send        pause_schedule kill error drop
+schedule_pause.answered    pause_schedule kill drop
+schedule_resume.send       resume_schedule kill error drop
+schedule_resume.answered   resume_schedule kill drop
+schedule_run.send          run_schedule kill error drop
+schedule_run.answered      run_schedule *kill drop
+schedule_remove.send       remove_schedule kill error drop
+schedule_remove.answered   remove_schedule kill drop
 adopt.send                 adopt   kill error drop
 adopt.answered             adopt   *kill drop
 """
@@ -52,6 +62,14 @@ class Command:
 def cancelled(database):
     (job,) = enqueue(database)
     database.query("SELECT athena.cancel(%s)", job)
+
+
+def scheduled(database):
+    database.query("INSERT INTO athena.schedules (name, cron, family) VALUES ('nightly', '@daily', 'noop')")
+
+
+def pause_of(database):
+    return database.value("SELECT paused_at FROM athena.schedules")
 
 
 COMMANDS = {
@@ -73,6 +91,15 @@ COMMANDS = {
                      lambda db: db.value("SELECT paused_at IS NOT NULL FROM athena.families WHERE name = 'noop'")),
     "resume": Command(["family", "resume", "noop"], lambda db: db.query("SELECT athena.pause('noop')"),
                       lambda db: db.value("SELECT paused_at IS NULL FROM athena.families WHERE name = 'noop'")),
+    "schedule": Command(["schedule", "add", "nightly", "@daily", "noop"], lambda db: None,
+                        lambda db: db.column("SELECT name FROM athena.schedules") == ["nightly"]),
+    "pause_schedule": Command(["schedule", "pause", "nightly"], scheduled, lambda db: pause_of(db) is not None),
+    "resume_schedule": Command(["schedule", "resume", "nightly"],
+                               lambda db: (scheduled(db), db.query("UPDATE athena.schedules SET paused_at = now()")),
+                               lambda db: pause_of(db) is None),
+    "run_schedule": Command(["schedule", "run-now", "nightly"], scheduled, lambda db: db.column("SELECT id FROM athena.jobs") == [1]),
+    "remove_schedule": Command(["schedule", "remove", "nightly"], scheduled,
+                               lambda db: db.value("SELECT count(*) FROM athena.schedules") == 0),
     "adopt": Command(["adopt"], lambda db: db.query("UPDATE athena.meta SET database_oid = 1"),
                      lambda db: db.value("SELECT athena.is_own_system()")),
 }

@@ -37,6 +37,9 @@ lane_run(prune).answered     expired      kill drop
 lane_run(registry).send      forgotten    kill error drop
 lane_run(registry).sent      forgotten    kill *drop
 lane_run(registry).answered  forgotten    kill drop
+lane_run(schedule).send      scheduled    kill error drop
+lane_run(schedule).sent      scheduled    *kill drop away
+lane_run(schedule).answered  scheduled    kill *drop
 rescue.send                  dead         kill error drop
 rescue.sent                  dead         *kill drop away
 rescue.answered              dead         kill *drop
@@ -97,6 +100,12 @@ def forgotten(case):
     Worker(case.database).is_silent_for(7200)
 
 
+def scheduled(case):
+    """A schedule whose time has come, once."""
+    case.database.query("INSERT INTO athena.schedules (name, cron, family) VALUES ('yearly', '@yearly', 'noop')")
+    case.database.query("UPDATE athena.schedules SET next_fire = date_trunc('minute', now()), next_at = now()")
+
+
 def dead(case):
     """A worker that is killed while it holds jobs; nobody is there to notice yet."""
     jobs = enqueue(case.database, 2, payload='{"sleep_ms": 60000}')
@@ -108,7 +117,7 @@ def dead(case):
 
 
 DUE = {function.__name__: function for function in
-       (due, unregistered, overdue, unanswered, uncounted, outrun, expired, forgotten, dead)}
+       (due, unregistered, overdue, unanswered, uncounted, outrun, expired, forgotten, scheduled, dead)}
 
 
 @pytest.mark.parametrize("point, load, harm", rows(ROWS))
@@ -117,6 +126,9 @@ def test_leader(case, point, load, harm):
     case.start_leader()
     case.hurt()
     case.finish()
+    if load == "scheduled":
+        assert case.database.column("SELECT outcome FROM athena.fires") == ["queued"]
+        assert case.database.column("SELECT id FROM athena.jobs") == case.database.column("SELECT job_id FROM athena.fires")
     if load == "expired":
         while case.database.value("SELECT athena.lane_prune('1 day', '1 day')"):
             pass

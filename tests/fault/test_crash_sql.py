@@ -43,7 +43,8 @@ END $$;
 CREATE EVENT TRIGGER sabotage ON ddl_command_start EXECUTE FUNCTION public.sabotage_ddl();
 """
 
-TABLES = ("jobs", "ready", "scheduled", "leases", "waiting", "outcomes", "uniques", "failures", "cancel_requests", "waits")
+TABLES = ("jobs", "ready", "scheduled", "leases", "waiting", "outcomes", "uniques", "failures", "cancel_requests", "waits",
+          "schedules", "fires")
 
 
 class Stage:
@@ -212,6 +213,19 @@ def expired(stage):
     stage.database.query("UPDATE athena.outcomes SET finished_at = now() - interval '90 days'")
 
 
+def scheduled(stage):
+    """Two schedules that are due: one of them missed a time, the other's family takes no such payload any more."""
+    stage.database.query("INSERT INTO athena.schedules (name, cron, family, payload)"
+                         " VALUES ('a', '* * * * *', 'noop', '{}'), ('b', '@yearly', 'command', '{\"name\": \"x\"}')")
+    stage.database.query("UPDATE athena.families SET payload_keys = '{}' WHERE name = 'command'")
+    stage.database.query("UPDATE athena.schedules SET next_fire = date_trunc('minute', now()) - interval '3 min', next_at = now()")
+
+
+def by_hand(stage):
+    scheduled(stage)
+    return lambda conn: conn.execute("SELECT athena.run_schedule('a')")
+
+
 MOVES = {
     "insert": insert, "claim": claim, "settle_succeeded": settle_succeeded,
     "settle failed": settle("failed"), "settle failed for good": settle("failed", max_attempts=1),
@@ -223,6 +237,7 @@ MOVES = {
     "fail wait": end_wait("SELECT athena.fail_wait(%s, 'no')"), "waits": lane("waits", unanswered),
     "promote": lane("promote", due), "deadlines": lane("deadlines", overdue), "rescue lane": lane("rescue", unregistered),
     "tallies": lane("tallies", uncounted), "leaves": lane("leaves", outrun), "prune": lane("prune", expired),
+    "schedule": lane("schedule", scheduled), "run schedule": by_hand,
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from athena_test import PROMPT_S, ROOT, processes, wait_until
 
-LANES = {"promote", "rescue", "deadlines", "waits", "tallies", "leaves", "prune", "registry"}
+LANES = {"promote", "rescue", "deadlines", "waits", "tallies", "leaves", "prune", "registry", "schedule"}
 LOCK_CLASS = 1635018855  # of the lanes' advisory locks
 
 
@@ -95,9 +95,8 @@ def test_registers_leads_and_leaves(database, maintain):
 
 def test_promotes_in_the_order_of_time(database, maintain):
     maintain()
-    jobs = [database.value("INSERT INTO athena.jobs (family, run_at) "
-                           "VALUES ('noop', now() + %s::interval) RETURNING id", delay)
-            for delay in ("900 ms", "600 ms", "800 ms", "700 ms")]
+    jobs = database.column("INSERT INTO athena.jobs (family, run_at) SELECT 'noop', now() + n * interval '1 ms'"
+                           " FROM unnest(ARRAY[900, 600, 800, 700]) AS n RETURNING id")
     wait_until(lambda: database.value("SELECT count(*) FROM athena.ready") == 4)
     ready = database.column("SELECT job_id FROM athena.ready ORDER BY ticket")
     assert ready == [jobs[1], jobs[3], jobs[2], jobs[0]]

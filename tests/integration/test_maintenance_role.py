@@ -15,7 +15,7 @@ from pages import Pages
 from sessions import Worker, assert_lawful
 from workers import resume, script, stop
 
-LANES = ["promote", "rescue", "deadlines", "waits", "tallies", "leaves", "prune", "registry"]
+LANES = ["promote", "rescue", "deadlines", "waits", "tallies", "leaves", "prune", "registry", "schedule"]
 ROLE = "keeper_of_jobs"
 
 
@@ -164,6 +164,8 @@ def test_every_lane_does_its_work(database, keep):
     database.query(f"DROP TABLE athena.{leaf}")
     database.query("INSERT INTO athena.tallies SELECT 'noop', 'succeeded', n FROM (VALUES (1), (-1)) AS v (n), generate_series(1, 100)")
     delayed = database.value("INSERT INTO athena.jobs (family, run_at) VALUES ('noop', now() + interval '200 ms') RETURNING id")
+    database.query("INSERT INTO athena.schedules (name, cron, family) VALUES ('often', '* * * * *', 'noop')")
+    database.query("UPDATE athena.schedules SET next_at = now()")
     keep(env={"ATHENA_RETENTION_FINISHED": "1m"})
     done = {
         "promote": lambda: database.job(delayed)["state"] == "ready",
@@ -174,6 +176,7 @@ def test_every_lane_does_its_work(database, keep):
         "leaves": lambda: database.value("SELECT to_regclass(%s) IS NOT NULL", f"athena.{leaf}"),
         "prune": lambda: not database.query("SELECT FROM athena.jobs WHERE id = %s", expired),
         "registry": lambda: not database.query("SELECT FROM athena.workers WHERE id = %s", forgotten.id),
+        "schedule": lambda: database.column("SELECT outcome FROM athena.fires LIMIT 1") == ["queued"],
     }
     assert list(done) == LANES == database.column("SELECT lane FROM athena.lanes ORDER BY number")
     for lane, condition in done.items():

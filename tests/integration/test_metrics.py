@@ -62,6 +62,7 @@ def test_names_and_labels_are_those_of_the_manual(database, scrape):
     database.query("UPDATE athena.families SET max_running = 3, max_running_per_key = 1, rate_count = 1, rate_period = '1 s'"
                    " WHERE name = 'command'")  # what has no limit has no series of one
     make_backup(database)
+    database.query("INSERT INTO athena.schedules (name, cron, family) VALUES ('yearly', '@yearly', 'noop')")
     metrics = fresh(scrape(), lambda m: m.of("athena_maintenance_lane_age_seconds"))
     told = {name: (kind, labels_of(metrics, name)) for name, kind in metrics.types.items()}
     assert told == documented()
@@ -511,6 +512,7 @@ def test_a_real_prometheus_scrapes_it(database, workers, spawn, tmp_path):
     database.query("UPDATE athena.families SET max_running = 3, max_running_per_key = 1, rate_count = 10, rate_period = '1 s'"
                    " WHERE name = 'clone'")
     make_backup(database)
+    database.query("INSERT INTO athena.schedules (name, cron, family) VALUES ('yearly', '@yearly', 'noop')")
     enqueue_many(database, 500)
     enqueue_many(database, 20, '{"fail": "permanent"}')
     enqueue_many(database, 30, run_at="now() + interval '1 h'")

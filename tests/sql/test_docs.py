@@ -8,7 +8,7 @@ import pytest
 
 from athena_test import ROOT, client
 
-DOCUMENTS = ["docs/sql.md", "docs/waits.md"]
+DOCUMENTS = ["docs/sql.md", "docs/waits.md", "docs/schedules.md"]
 PROMPT = re.compile(r"^shop([=\-'])> ", re.MULTILINE)
 END = "---end of this command---"
 

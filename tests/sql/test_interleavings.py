@@ -36,7 +36,7 @@ CLAIM = ("family", "other", lambda _: 5, lambda _: list(range(10)), lambda _: [0
 EMPTY = "; ".join([*(f"DELETE FROM athena.{name}" for name in (
     "jobs", "outcomes", "chunks", "ready", "scheduled", "leases", "waiting", "waits", "uniques", "failures", "tallies", "totals",
     "cancel_requests",
-    "workers")), "UPDATE athena.lanes SET last_by = NULL, last_at = now(), position = 0",
+    "schedules", "workers")), "UPDATE athena.lanes SET last_by = NULL, last_at = now(), position = 0",
     "UPDATE athena.families SET paused_at = NULL, chunked = false WHERE paused_at IS NOT NULL OR chunked"])
 
 # By name, what one session sends. Lanes are called without their lead, which only saves work.
@@ -70,11 +70,12 @@ MOVES = {
     "split": called("SELECT athena.split_ready(10)"),
     "pause": sent("family_pause", "family"),
     "resume": sent("family_resume", "family"),
+    "fire": called("SELECT athena.lane_schedule(10, '7 days')"),
 }
 
 # Where the job is in the beginning, and which moves may then meet.
 STARTS = {
-    "absent": ["insert", "claim", "prune pair", "pause"],
+    "absent": ["insert", "claim", "prune pair", "pause", "fire"],
     "ready": ["claim", "cancel", "retry", "insert", "pause", "prune pair"],
     "paused": ["claim", "resume", "pause", "cancel"],
     "scheduled": ["promote", "cancel", "retry", "insert", "prune pair"],
@@ -138,6 +139,11 @@ class Scene:
 
     def shared_lease(self, worker):
         self.lease(worker.claim_chunked())
+
+    def absent(self, _):
+        """But its schedule is due."""
+        self.database.query("INSERT INTO athena.schedules (name, cron, family) VALUES ('yearly', '@yearly', 'noop')")
+        self.database.query("UPDATE athena.schedules SET next_fire = now(), next_at = now()")
 
     def paused(self, _):
         self.database.query("SELECT athena.pause('noop')")

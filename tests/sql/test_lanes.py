@@ -9,7 +9,7 @@ import pytest
 from athena_test import PROMPT_S, wait_until
 from sessions import Background, Worker, assert_lawful, counted_depth, depth, place, somebody
 
-LANES = ["promote", "rescue", "deadlines", "waits", "tallies", "leaves", "prune", "registry"]
+LANES = ["promote", "rescue", "deadlines", "waits", "tallies", "leaves", "prune", "registry", "schedule"]
 
 
 def run(database, lane, who, conn=None):
@@ -48,7 +48,7 @@ def test_9_1_a_stolen_advisory_lock_stops_no_lane_for_long(database, lane):
     try:
         leader, thief = somebody(), database.connect(user="thief")
         assert run(database, lane, leader) is not None
-        thief.execute("SELECT pg_advisory_lock(1635018855, n) FROM generate_series(1, 8) AS n")
+        thief.execute("SELECT pg_advisory_lock(1635018855, n) FROM generate_series(1, 9) AS n")
         assert run(database, lane, leader) is None
         age(database, lane, 99 if lane in ("tallies", "leaves", "prune", "registry") else 9)
         assert run(database, lane, leader) is None
@@ -63,7 +63,7 @@ def test_9_1_a_stolen_advisory_lock_stops_no_lane_for_long(database, lane):
 
 
 def test_9_1_lock_numbers_are_those_of_the_rows(database):
-    assert database.column("SELECT number FROM athena.lanes ORDER BY number") == list(range(1, 9))
+    assert database.column("SELECT number FROM athena.lanes ORDER BY number") == list(range(1, 10))
 
 
 def test_9_2_a_frozen_leader_holds_nothing_beyond_its_step(database):

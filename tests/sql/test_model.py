@@ -19,7 +19,7 @@ def functions():
     """{name: text} of all functions, from the migrations."""
     found = {}
     for path in sorted((ROOT / "sql/migrations").glob("*.sql")):
-        for text in re.split(r"^CREATE (?=FUNCTION)", path.read_text(), flags=re.MULTILINE)[1:]:
+        for text in re.split(r"^CREATE (?:OR REPLACE )?(?=FUNCTION)", path.read_text(), flags=re.MULTILINE)[1:]:
             found[re.match(r"FUNCTION athena\.(\w+)", text)[1]] = re.sub(r"--.*", "", text)
     return found
 

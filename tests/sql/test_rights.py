@@ -187,13 +187,13 @@ def test_8_2_producers_may_not(database, producer, attack):
     assert_lawful(database)
 
 
-def test_8_2_producers_call_six_functions_and_no_others(database):
+def test_8_2_producers_call_seven_functions_and_no_others(database):
     callable_by = "SELECT proname FROM pg_proc WHERE pronamespace = 'athena'::regnamespace AND has_function_privilege(%s, oid, 'EXECUTE') ORDER BY 1"
     assert database.column(callable_by, "a_producer") == [
-        "complete_wait", "enqueue", "fail_wait", "families_with_producers", "key_holder", "refuse_producer"]
+        "complete_wait", "enqueue", "fail_wait", "families_with_producers", "key_holder", "next_fire", "refuse_producer"]
     assert database.column(callable_by, "a_reader") == ["block_of", "chunk_place", "conservation", "held_back", "ids_of", "is_secret_name",
-                                                            "job_id", "jobs_ahead", "jobs_in", "limit_status", "place_of", "public_id",
-                                                            "redact", "redact", "redact_nested"]
+                                                            "job_id", "jobs_ahead", "jobs_in", "limit_status", "next_fire", "place_of",
+                                                            "public_id", "redact", "redact", "redact_nested", "schedule_fires"]
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for function settle"):
         database.connect(user="a_producer").execute("SELECT athena.settle(gen_random_uuid(), 1, 1, 'succeeded')")
 
@@ -324,8 +324,8 @@ def test_readers_read_what_is_redacted(database, sql):
 # A day's work
 
 OWNERS_STATEMENTS = {"adopt", "migrations_record"}
-READERS_STATEMENTS = {"family_list", "family_rows", "job_ahead", "job_events", "job_explain", "job_failures", "job_list", "job_show", "job_watch",
-                      "maintenance_status", "migrations_list", "watch", "worker_list"}
+READERS_STATEMENTS = {"cron_next", "family_list", "family_rows", "job_ahead", "job_events", "job_explain", "job_failures", "job_list", "job_show", "job_watch",
+                      "maintenance_status", "migrations_list", "schedule_list", "schedule_next", "watch", "worker_list"}
 PRODUCERS_STATEMENTS = {"job_enqueue", "job_key_holder", "jobs_before", "jobs_copied", "jobs_copy"}
 QUEUE_STATEMENTS = sorted(path for path in (ROOT / "sql/statements").glob("*.sql") if not path.stem.startswith("clone_"))
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What the commands about schedules share. */
+#ifndef ATHENA_CLI_SCHEDULE_H
+#define ATHENA_CLI_SCHEDULE_H
+
+#include "base/err.h"
+
+struct cli;
+
+/* Prints the schedule of that name, or all when it is NULL. */
+MUSTCHECK bool schedule_print(struct cli *cli, const char *name, struct err *e);
+
+/* Fails with the nearest name. Returns false. */
+bool schedule_unknown(struct cli *cli, const char *name, struct err *e);
+
+#endif

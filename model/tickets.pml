@@ -37,6 +37,10 @@
 #define WAITS 0 /* attempts that ask somebody outside, and may park the job until he answers */
 #endif
 
+#ifndef REFUSALS
+#define REFUSALS 0 /* of the answers, how many refuse for good */
+#endif
+
 #define FENCE 2 /* ticks without an answered heartbeat after which an executor is killed */
 #define LEASE 3 /* ticks of one and the same heartbeat after which a leader may rescue */
 
@@ -66,8 +70,20 @@ bool body_shared = false, body_locked = false; /* FOR KEY SHARE; against everybo
 byte waiting = 0; /* the ticket in athena.waiting */
 byte asked = 0, answered = 0; /* tickets with a wait that is open, that was answered while leased */
 byte waits_locked = 0;
+bool is_refused = false; /* for good, and whoever did so was told that it counts */
 #else
 #define waiting 0
+#define is_refused false
+#endif
+#ifdef TWIN_REFUSAL_UNLOCKED
+#define EARLIER_WAITS_LOCKED(t) false
+#else
+#define EARLIER_WAITS_LOCKED(t) (waits_locked & ~SET(t))
+#endif
+#ifdef TWIN_REFUSAL_OF_THE_ATTEMPT
+#define IS_REFUSED false
+#else
+#define IS_REFUSED is_refused
 #endif
 
 #define LEASES_OF(w) ((w) -> (leases & of_other) : (leases & ~of_other))
@@ -129,8 +145,8 @@ bool is_cut[3];
 inline go_on()
 {
 	if
-	:: make_ready()
-	:: scheduled = true
+	:: !is_refused -> make_ready()
+	:: !is_refused -> scheduled = true
 	:: outcome = DEAD
 	fi
 }
@@ -218,11 +234,11 @@ inline serve_settle(c, w, t, what)
 		:: what == PARKED && to_cancel != t && !is_asked -> go_on()
 #endif
 		fi;
-		give_wait(mine)
+		give_wait((what == PARKED) * mine)
 	      }
 	   :: is_cut[c] -> atomic {
 		leases_locked = leases_locked & ~(mine -> SET(mine) : 0);
-		give_wait(mine)
+		give_wait((what == PARKED) * mine)
 	      }
 	   fi
 #ifndef TWIN_SETTLE_UNLEASED
@@ -452,13 +468,18 @@ inline kill_executor()
 }
 
 #if WAITS
-/* Commits a wait before anybody hears of its token. sql: wait_open.sql */
+/*
+ * Commits a wait before anybody hears of its token. Whoever is just ending one of an earlier attempt
+ * comes first: a refusal for good is one of this wait, too. sql: wait_open.sql
+ */
 inline open_wait(w)
 {
-	atomic { waits && running[w] && !(leases_locked & SET(running[w])) /* FOR KEY SHARE */ ->
+	atomic { waits && running[w] && !(leases_locked & SET(running[w])) && !EARLIER_WAITS_LOCKED(running[w]) -> /* FOR [KEY] SHARE */
 		waits--;
 		if
-		:: LEASES_OF(w) & SET(running[w]) -> asked = asked | SET(running[w]);
+		:: (LEASES_OF(w) & ~answered & SET(running[w])) && IS_REFUSED -> answered = answered | SET(running[w]);
+		   printf("ticket %d has a token that is refused already\n", running[w])
+		:: (LEASES_OF(w) & ~answered & SET(running[w])) && !IS_REFUSED -> asked = asked | SET(running[w]);
 		   printf("ticket %d has a token\n", running[w])
 		:: else
 		fi
@@ -519,34 +540,61 @@ proctype World()
  * Whoever ends waits: somebody with a token, or the lane when nobody comes. He locks the wait, and
  * then looks where its ticket is. sql: wait_complete.sql wait_fail.sql lane_run.sql (waits)
  */
+inline end_wait(t)
+{
+	asked = asked & ~SET(t);
+	if
+#ifdef TWIN_TOKEN_IS_THE_JOB
+	:: waiting -> is_settled_unleased = is_settled_unleased || waiting != t;
+	   printf("the wait of ticket %d ends by the token of %d\n", waiting, t);
+	   waiting = 0;
+	   go_on()
+#endif
+	:: waiting == t -> waiting = 0;
+	   printf("the wait of ticket %d ends\n", t);
+	   go_on()
+	:: waiting != t && (leases & SET(t)) -> answered = answered | SET(t);
+	   printf("ticket %d is answered before it is parked\n", t)
+	:: else -> printf("the token of ticket %d is stale\n", t)
+	fi;
+	give_wait(t)
+}
+
+/* For good, and in a transaction that does other things before its commit. */
+inline refuse(t)
+{
+	atomic { refusals && waiting != t && (leases & SET(t)) ->
+		refusals--;
+		printf("ticket %d is being refused for good\n", t)
+	};
+	atomic {
+		asked = asked & ~SET(t);
+		answered = answered | SET(t);
+		is_refused = true;
+		printf("ticket %d is refused: committed\n", t);
+		give_wait(t);
+		t = 0
+	}
+}
+
 proctype Outside()
 {
-	byte t;
+	byte t, refusals = REFUSALS;
 
 	do
 	:: atomic { FIRST(asked & ~waits_locked) ->
 		t = FIRST(asked & ~waits_locked);
 		waits_locked = waits_locked | SET(t)
 	   };
-	   atomic {
-		asked = asked & ~SET(t);
-		if
-#ifdef TWIN_TOKEN_IS_THE_JOB
-		:: waiting -> is_settled_unleased = is_settled_unleased || waiting != t;
-		   printf("the wait of ticket %d ends by the token of %d\n", waiting, t);
-		   waiting = 0;
-		   go_on()
+	   if
+#if REFUSALS
+	   :: refuse(t)
 #endif
-		:: waiting == t -> waiting = 0;
-		   printf("the wait of ticket %d ends\n", t);
-		   go_on()
-		:: waiting != t && (leases & SET(t)) -> answered = answered | SET(t);
-		   printf("ticket %d is answered before it is parked\n", t)
-		:: else -> printf("the token of ticket %d is stale\n", t)
-		fi;
-		give_wait(t);
+	   :: atomic {
+		end_wait(t);
 		t = 0
-	   }
+	      }
+	   fi
 	od
 }
 #endif
@@ -789,6 +837,9 @@ proctype Retrier()
 	   fi
 #endif
 	:: atomic { outcome == DEAD || outcome == CANCELLED -> outcome = NONE;
+#if WAITS
+		is_refused = false; /* its waits are removed */
+#endif
 		printf("a retry brings the job back\n");
 		make_ready()
 	   };
@@ -840,13 +891,17 @@ init
 #define IS_HEARD true
 #endif
 
+/* Nobody waits for somebody who has refused for good. */
+#define IS_REFUSED_FOR_GOOD (!is_refused || !waiting)
+
 ltl conservation { [] IS_CONSERVED }
 ltl nobody_waits_in_vain { [] IS_HEARD }
+ltl a_refusal_is_for_good { [] IS_REFUSED_FOR_GOOD }
 ltl no_run_without_lease { [] IS_EVERY_RUN_LEASED }
 ltl no_settle_without_lease { [] !is_settled_unleased }
 ltl no_cancel_is_missed { [] !is_cancel_missed }
 ltl all_of_these {
-	[] (IS_CONSERVED && IS_EVERY_RUN_LEASED && IS_HEARD && !is_settled_unleased && !is_cancel_missed)
+	[] (IS_CONSERVED && IS_EVERY_RUN_LEASED && IS_HEARD && IS_REFUSED_FOR_GOOD && !is_settled_unleased && !is_cancel_missed)
 }
 
 /* Whatever happens on the way. */

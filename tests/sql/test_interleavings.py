@@ -82,6 +82,7 @@ STARTS = {
     "leased": ["succeed", "fail", "hand back", "leave", "heartbeat", "rescue silent", "rescue dead", "deadlines",
                "cancel", "insert", "prune pair"],
     "asking": ["open wait", "park", "complete", "refuse", "succeed", "fail", "cancel", "rescue dead", "deadlines", "heartbeat"],
+    "refused": ["open wait", "park", "complete", "refuse", "succeed", "fail", "hand back", "cancel", "rescue dead"],
     "waiting": ["complete", "refuse", "time out", "cancel", "retry", "park", "insert", "rescue dead", "prune pair"],
     "dead": ["retry", "cancel", "insert", "prune rows", "prune pair"],
     "shared": ["claim chunks", "claim", "cancel", "split", "prune pair"],
@@ -165,6 +166,13 @@ class Scene:
         """Whoever is to answer has the token already."""
         self.leased(worker)
         self.token = self.database.value("SELECT athena.open_wait(%s, %s, %s)", self.holder, self.job, self.ticket)
+
+    def refused(self, worker):
+        """For good, while an attempt ran that then went back unrun; the next one has asked, too."""
+        self.asking(worker)
+        self.database.query("SELECT athena.fail_wait(%s, 'no', true)", self.token)
+        worker.settle({"job_id": self.job, "ticket": self.ticket}, "returned")
+        self.asking(worker)
 
     def waiting(self, worker):
         """For longer than it wanted to."""

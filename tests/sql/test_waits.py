@@ -375,19 +375,109 @@ def test_an_early_answer_survives_an_attempt_that_dies_instead_of_parking(databa
     assert (row["attempt"], row["answers"]) == (2, {"": 5})
 
 
-@pytest.mark.parametrize("permanent", [False, True])
-def test_an_early_refusal_is_for_the_attempt_that_asked(database, worker, permanent):
+def lose(database, worker):
+    """Its attempt dies; the job as the next one claims it, with the worker that does."""
+    database.query("SELECT athena.rescue(%s, id, heartbeat_at, '1 h', true) FROM athena.workers WHERE id = %s", somebody(), worker.id)
+    other = Worker(database)
+    return other, *other.claim()
+
+
+def test_an_early_refusal_is_for_the_attempt_that_asked(database, worker):
     """Should that die instead of parking, the next one asks anew, and may hear something better."""
     database.enqueue("noop")
     (row,) = worker.claim()
-    assert fail(database, open_wait(worker, row), permanent=permanent) == ("accepted", "failed")
-    database.query("SELECT athena.rescue(%s, id, heartbeat_at, '1 h', true) FROM athena.workers", somebody())
+    assert fail(database, open_wait(worker, row)) == ("accepted", "failed")
+    other, row = lose(database, worker)
     assert failure(database)[0] == "lost"
-    other = Worker(database)
-    (row,) = other.claim()
     assert complete(database, open_wait(other, row), "5") == ACCEPTED
     assert park(other, row)["state"] == "ready"
     assert other.claim()[0]["answers"] == {"": 5}
+
+
+def test_an_early_refusal_for_good_ends_the_job_that_parks(database, worker):
+    job = database.enqueue("noop")
+    (row,) = worker.claim()
+    assert fail(database, open_wait(worker, row), "card refused", permanent=True) == ("accepted", "failed")
+    assert park(worker, row)["state"] == "dead"
+    assert failure(database) == ("permanent", "wait_failed", "card refused", 1, False)
+    assert place(database, job) == ["dead"]
+    assert_lawful(database)
+
+
+@pytest.mark.parametrize("result", ["lost", "failed", "returned", "snoozed"])
+def test_a_refusal_for_good_outlives_the_attempt_that_asked(database, worker, result):
+    """Whoever refused has been told that it counts, and need not answer again: whichever attempt asks next has
+    it, as it would have an answer."""
+    job = database.enqueue("noop")
+    (row,) = worker.claim()
+    assert fail(database, open_wait(worker, row, "paid"), "card refused", permanent=True) == ("accepted", "failed")
+    if result == "lost":
+        worker, row = lose(database, worker)
+    else:
+        worker.settle(row, result, retry_in="0")
+        database.query("UPDATE athena.scheduled SET run_at = now()")
+        database.query("SELECT athena.lane_promote(10)")
+        (row,) = worker.claim()
+    token = open_wait(worker, row, "paid, again")
+    assert complete(database, token) == ("refused", "failed")
+    assert fail(database, token) == ("already", "failed")
+    assert park(worker, row)["state"] == "dead"
+    assert database.query("SELECT kind, code, error FROM athena.failures ORDER BY at DESC LIMIT 1") == [
+        {"kind": "permanent", "code": "wait_failed", "error": "card refused"}]
+    assert place(database, job) == ["dead"]
+    assert_lawful(database)
+
+
+def test_a_wait_refused_for_good_is_opened_again(database, worker):
+    """As one that is open, when the answer of the COMMIT was lost."""
+    database.enqueue("noop")
+    (row,) = worker.claim()
+    fail(database, open_wait(worker, row), permanent=True)
+    worker, row = lose(database, worker)
+    first, second = open_wait(worker, row), open_wait(worker, row)
+    assert complete(database, first) == ("refused", "unknown")
+    assert complete(database, second) == ("refused", "failed")
+    assert park(worker, row)["state"] == "dead"
+
+
+def test_a_job_refused_for_good_may_do_without(database, worker):
+    database.enqueue("noop")
+    (row,) = worker.claim()
+    fail(database, open_wait(worker, row), permanent=True)
+    worker, row = lose(database, worker)
+    assert worker.settle(row, "succeeded")["state"] == "succeeded"
+    assert_lawful(database)
+
+
+def test_a_job_refused_for_good_begins_anew_by_hand(database, worker):
+    job = database.enqueue("noop")
+    (row,) = worker.claim()
+    fail(database, open_wait(worker, row), permanent=True)
+    park(worker, row)
+    database.query("SELECT athena.retry(%s)", job)
+    (row,) = worker.claim()
+    assert complete(database, open_wait(worker, row)) == ACCEPTED
+    assert park(worker, row)["state"] == "ready"
+
+
+@pytest.mark.parametrize("ending, state", [("COMMIT", "dead"), ("ROLLBACK", "waiting")])
+def test_a_refusal_for_good_under_way_is_waited_for(database, worker, ending, state):
+    """Its attempt is lost and the next one asks, all before it is committed."""
+    job = database.enqueue("noop")
+    (row,) = worker.claim()
+    token = open_wait(worker, row)
+    outside = database.connect()
+    outside.execute("BEGIN")
+    answer = outside.execute("SELECT * FROM athena.fail_wait(%s, 'no', true)", [token]).fetchone()
+    assert tuple(answer.values()) == ("accepted", "failed")
+    worker, row = lose(database, worker)
+    asks = Background(database, database.connect(), "SELECT athena.open_wait(%s, %s, %s)", worker.id, row["job_id"], row["ticket"])
+    asks.wait_blocked()
+    outside.execute(ending)
+    assert asks.value() is not None
+    assert park(worker, row)["state"] == state
+    assert place(database, job) == [state]
+    assert_lawful(database)
 
 
 @pytest.mark.parametrize("first", ENDINGS)

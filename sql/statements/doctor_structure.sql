@@ -28,9 +28,16 @@ found AS (
 	SELECT format('athena.%s has row security, which refuses producers', t.relname), format('ALTER TABLE athena.%I DISABLE ROW LEVEL SECURITY', t.relname)
 	  FROM tables AS t WHERE t.relrowsecurity
 	UNION ALL
-	SELECT format('publication %s replicates athena.%s: tickets of two systems would mix', p.pubname, p.tablename),
+	SELECT format('publication %s replicates athena.%s%s: tickets of two systems would mix', p.pubname, min(p.tablename),
+		      CASE WHEN count(*) > 1 THEN format(' and %s more', count(*) - 1) ELSE '' END),
 	       'take the schema athena out of that publication'
-	  FROM pg_publication_tables AS p WHERE p.schemaname = 'athena')
+	  FROM pg_publication_tables AS p WHERE p.schemaname = 'athena' GROUP BY p.pubname
+	UNION ALL
+	SELECT format('subscription %s writes into athena.%s%s, past its triggers', s.subname, min(t.relname),
+		      CASE WHEN count(*) > 1 THEN format(' and %s more', count(*) - 1) ELSE '' END),
+	       format('take the schema athena out of what it subscribes to, or DROP SUBSCRIPTION %I', s.subname)
+	  FROM pg_subscription_rel AS r JOIN pg_subscription AS s ON s.oid = r.srsubid JOIN tables AS t ON t.oid = r.srrelid
+	 GROUP BY s.subname)
 SELECT 'wrong' AS verdict, f.finding, f.remedy FROM found AS f
 UNION ALL
 SELECT 'good', 'triggers, sequence and tables are as they must be', NULL WHERE NOT EXISTS (SELECT FROM found)

@@ -18,6 +18,8 @@ enum {
 	SKEW_MS = 5000,	  /* more than this between two clocks confuses people, though not Athena */
 	STATEMENT_S = 10, /* a check that takes longer is not worth its load */
 	LISTEN_MS = 2000, /* one's own notification comes back within milliseconds */
+	OLDEST_MAJOR = 14, /* of Postgres; docs/install.md says which */
+	NEWEST_MAJOR = 18,
 	CHECK_COLUMN = 14, /* the longest name of a check, and a blank */
 };
 
@@ -32,17 +34,20 @@ static const struct option_row doctor_options[] = {
 	{0},
 };
 
-/* Checks that are one statement, which answers (verdict, finding, remedy). */
+/* Checks that are one statement, which answers (verdict, finding, remedy). $1: our version. */
 static const struct {
 	const char *name;
 	const struct sql_statement *statement;
 } checks[] = {
 	{"system", &sql_doctor_system},
 	{"durability", &sql_doctor_durability},
+	{"role", &sql_doctor_role},
+	{"rights", &sql_doctor_rights},
 	{"structure", &sql_doctor_structure},
 	{"leaves", &sql_doctor_leaves},
 	{"lanes", &sql_doctor_lanes},
 	{"workers", &sql_doctor_workers},
+	{"versions", &sql_doctor_versions},
 	{"families", &sql_doctor_families},
 	{"schedules", &sql_doctor_schedules},
 	{"horizon", &sql_doctor_horizon},
@@ -73,10 +78,13 @@ void doctor_unknown(struct doctor *doctor, const char *check, const struct err *
 
 static void run_check(struct doctor *doctor, size_t i)
 {
+	struct params params CLEANUP(params_clear) = {0};
 	PGresult *rows CLEANUP(clear_result) = NULL;
 	struct err e;
 
-	if (!query_rows(&doctor->cli->conn, checks[i].statement, NULL, &rows, &e)) {
+	if (checks[i].statement->nparams > 0)
+		params_text(&params, ATHENA_VERSION);
+	if (!query_rows(&doctor->cli->conn, checks[i].statement, &params, &rows, &e)) {
 		doctor_unknown(doctor, checks[i].name, &e);
 		return;
 	}
@@ -88,11 +96,59 @@ static void run_check(struct doctor *doctor, size_t i)
 static void check_server(struct doctor *doctor)
 {
 	PGconn *pg = doctor->cli->conn.pg;
+	int major = PQserverVersion(pg) / 10000;
 	struct buf finding CLEANUP(buf_clear) = {0};
+	struct buf remedy CLEANUP(buf_clear) = {0};
 
 	buf_printf(&finding, "Postgres %s, database %s, as %s",
 		PQparameterStatus(pg, "server_version"), PQdb(pg), PQuser(pg));
-	doctor_add(doctor, "connection", "good", finding.bytes, NULL);
+	if (major < OLDEST_MAJOR)
+		buf_printf(&remedy, "use Postgres %d to %d", OLDEST_MAJOR, NEWEST_MAJOR);
+	else if (major > NEWEST_MAJOR)
+		buf_printf(&remedy, "this athena was tried with Postgres %d to %d", OLDEST_MAJOR,
+			NEWEST_MAJOR);
+	doctor_add(doctor, "connection",
+		major < OLDEST_MAJOR	       ? "wrong"
+			: major > NEWEST_MAJOR ? "note"
+					       : "good",
+		finding.bytes, remedy.bytes);
+}
+
+/* A pooler invents the process number that clients are told; the server knows its own. */
+static bool find_pooler(struct conn *conn, bool *ret_is_pooled, struct err *e)
+{
+	PGresult *rows CLEANUP(clear_result) = NULL;
+
+	if (!query_rows(conn, &sql_doctor_session, NULL, &rows, e))
+		return false;
+	*ret_is_pooled = row_i64(rows, 0, "pid") != PQbackendPID(conn->pg);
+	return true;
+}
+
+static void check_pooler(struct doctor *doctor, const struct config *config)
+{
+	static const struct {
+		const char *verdict, *finding, *remedy;
+	} told[2][2] = {
+		{{"good", "there is none", NULL},
+			{"note",
+				"there is none, and database.prepare is never: each statement is "
+				"planned anew",
+				"database.prepare: auto"}},
+		{{"note", "there is one, and statements are prepared in its sessions",
+			 "database.prepare: never, unless it keeps a session for each client"},
+			{"good", "there is one, and nothing is prepared in its sessions", NULL}},
+	};
+	int is_unprepared = config->database_prepare == CONFIG_PREPARE_NEVER;
+	bool is_pooled;
+	struct err e;
+
+	if (!find_pooler(&doctor->cli->conn, &is_pooled, &e)) {
+		doctor_unknown(doctor, "pooler", &e);
+		return;
+	}
+	doctor_add(doctor, "pooler", told[is_pooled][is_unprepared].verdict,
+		told[is_pooled][is_unprepared].finding, told[is_pooled][is_unprepared].remedy);
 }
 
 /* False when no other check makes sense. */
@@ -163,15 +219,22 @@ static void check_listen(struct doctor *doctor, const struct config *config)
 	struct conn conn CLEANUP(conn_close) = {0};
 	const char *url =
 		config->database_direct_url ? config->database_direct_url : doctor->cli->url;
-	bool is_pooled = config->database_prepare == CONFIG_PREPARE_NEVER;
+	bool wants_pooler = config->database_prepare == CONFIG_PREPARE_NEVER;
 	struct buf finding CLEANUP(buf_clear) = {0};
+	bool is_pooled;
 	struct err e;
 
 	/* In a quiet pool one would meet one's own session again, and hear. */
-	if (is_pooled && !config->database_direct_url)
+	if (wants_pooler && !config->database_direct_url)
 		err_set(&e, ERR_PERMANENT, "a transaction pooler passes no notifications on");
-	else if (conn_open(&conn, url, "athena", 0, &e) && hears_itself(&conn, &e)) {
-		doctor_add(doctor, "listen", "good", "a notification arrives", NULL);
+	else if (conn_open(&conn, url, "athena", 0, &e) && hears_itself(&conn, &e) &&
+		find_pooler(&conn, &is_pooled, &e)) {
+		doctor_add(doctor, "listen", is_pooled ? "note" : "good",
+			is_pooled ? "a notification arrives, but a pooler stands between"
+				  : "a notification arrives",
+			is_pooled ? "database.direct_url past it, unless it keeps a session for "
+				    "each client"
+				  : NULL);
 		return;
 	}
 	buf_printf(&finding, "LISTEN does not work: %s", e.text);
@@ -185,6 +248,7 @@ static void examine(struct doctor *doctor, const struct config *config)
 	struct err e;
 
 	check_server(doctor);
+	check_pooler(doctor, config);
 	if (!check_schema(doctor))
 		return;
 	for (size_t i = 0; i < ARRAY_LENGTH(checks); i++)

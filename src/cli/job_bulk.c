@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cli/bar.h"
+#include "cli/when.h"
 #include "db/query.h"
 
 enum {
@@ -63,6 +64,7 @@ static void announce(const struct sweep *sweep)
 {
 	const struct cli *cli = sweep->cli;
 	struct buf jobs CLEANUP(buf_clear) = {0};
+	char since[WHEN_TEXT];
 
 	if (cli->wants_json)
 		return;
@@ -71,7 +73,7 @@ static void announce(const struct sweep *sweep)
 	if (cli_is_given(cli, "family"))
 		printf(", family %s", cli_text(cli, "family"));
 	if (cli_is_given(cli, "since"))
-		printf(", of the last %" PRId64 " s", cli_int(cli, "since") / 1000);
+		printf(", of the last %s", when_length(cli_int(cli, "since") * 1000, since));
 	putchar('\n');
 	fflush(stdout);
 }

@@ -5,13 +5,14 @@ import json
 import pytest
 
 from athena_test import wait_until
+from proxy import Proxy
 
-CHECKS = ["connection", "schema", "system", "durability", "structure", "leaves", "lanes", "workers", "families", "schedules",
-          "horizon", "vacuum", "wakeups", "connections", "listen", "clock", "conservation"]
+CHECKS = ["connection", "pooler", "schema", "system", "durability", "role", "rights", "structure", "leaves", "lanes", "workers", "versions",
+          "families", "schedules", "horizon", "vacuum", "wakeups", "connections", "listen", "clock", "conservation"]
 
 
-def findings(run, *args, status=0):
-    return json.loads(run("athena", "doctor", "--json", *args, status=status).stdout)
+def findings(run, *args, status=0, **options):
+    return json.loads(run("athena", "doctor", "--json", *args, status=status, **options).stdout)
 
 
 def of(rows, check, verdict):
@@ -58,6 +59,24 @@ def test_people_see_a_line_per_finding_and_the_status_says_it(run, healthy):
     ("CREATE TABLE public.child () INHERITS (athena.ready)", "structure", "has a child table, public.child", "NO INHERIT"),
     ("ALTER TABLE athena.jobs ENABLE ROW LEVEL SECURITY", "structure", "athena.jobs has row security", "DISABLE"),
     ("CREATE PUBLICATION p FOR TABLE athena.leases", "structure", "publication p replicates athena.leases", "take the schema"),
+    ("CREATE PUBLICATION p FOR ALL TABLES", "structure", " more: tickets of two systems would mix", "take the schema"),
+    ("GRANT INSERT ON athena.jobs_default TO athena_producer", "rights",
+     "role athena_producer has INSERT on the leaf athena.jobs_default, past the triggers of its parent",
+     "REVOKE ALL ON athena.jobs_default FROM athena_producer"),
+    ("GRANT UPDATE (state) ON athena.outcomes_default TO athena_reader", "rights",
+     "role athena_reader has UPDATE on the leaf athena.outcomes_default", "REVOKE ALL ON athena.outcomes_default FROM athena_reader"),
+    ("GRANT EXECUTE ON FUNCTION athena.settle TO PUBLIC", "rights", "anybody (PUBLIC) has EXECUTE on athena.settle(",
+     "REVOKE ALL ON FUNCTION athena.settle("),
+    ("GRANT SELECT ON ALL TABLES IN SCHEMA athena TO PUBLIC", "rights", " tables of athena, such as athena.",
+     "REVOKE ALL ON ALL TABLES IN SCHEMA athena FROM PUBLIC"),
+    ("GRANT SELECT (payload) ON athena.jobs TO PUBLIC", "rights", "anybody (PUBLIC) has SELECT on athena.jobs",
+     "REVOKE ALL ON TABLE athena.jobs FROM PUBLIC"),
+    ("GRANT CREATE ON SCHEMA athena TO PUBLIC", "rights", "anybody (PUBLIC) has CREATE on athena", "REVOKE ALL ON SCHEMA athena FROM PUBLIC"),
+    ("ALTER FUNCTION athena.jobs_make_tickets RESET search_path", "rights",
+     "function athena.jobs_make_tickets runs as its owner, with names looked up as its caller likes",
+     "ALTER FUNCTION athena.jobs_make_tickets() SET search_path = pg_catalog, pg_temp"),
+    ("INSERT INTO athena.workers (kind, host, pid, version, heartbeat_at) VALUES ('worker', 'far', 7, '0.0.9', now() + interval '1 h')",
+     "versions", "a process is of athena 0.0.9", "end it, and start one of this release"),
     ("UPDATE athena.meta SET database_oid = 1", "system", "restored or copied", "athena adopt"),
     ("SELECT setval('athena.tickets', 199999999)", "leaves", "reach 1 ids ahead", "athena maintenance status"),
     ("SELECT athena.enqueue('clone', '{\"source\": \"a\", \"target\": \"b\"}')", "families",
@@ -70,6 +89,81 @@ def test_what_was_broken_is_found(run, healthy, harm, check, finding, remedy):
     healthy.query(harm)
     told = of(sick(run, healthy), check, "wrong")
     assert any(finding in row["finding"] and remedy in row["remedy"] for row in told), told
+
+
+@pytest.mark.parametrize("harm", [
+    "GRANT INSERT ON athena.jobs_default TO athena_producer", "GRANT EXECUTE ON FUNCTION athena.settle TO PUBLIC",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA athena TO PUBLIC", "GRANT SELECT (payload) ON athena.jobs TO PUBLIC",
+    "ALTER FUNCTION athena.jobs_make_tickets RESET search_path"])
+def test_remedies_that_are_statements_cure(run, database, harm):
+    database.query(harm)
+    for row in of(findings(run, status=None), "rights", "wrong"):
+        database.query(row["remedy"])
+    assert of(findings(run, status=None), "rights", "wrong") == []
+
+
+def test_a_subscription_that_writes_into_it(run, database, cluster):
+    source = cluster.migrated_database("published")
+    source.query("CREATE PUBLICATION p FOR TABLE athena.leases")
+    database.connect().execute(f"CREATE SUBSCRIPTION s CONNECTION '{source.url}' PUBLICATION p WITH (create_slot = false, enabled = false,"
+                               " copy_data = false, slot_name = NONE)")
+    try:
+        told = [row["finding"] for row in of(findings(run, status=None), "structure", "wrong")]
+        assert told == ["subscription s writes into athena.leases, past its triggers"]
+    finally:
+        database.query("DROP SUBSCRIPTION s")
+        source.drop()
+
+
+def test_processes_of_a_newer_release(run, healthy):
+    healthy.query("INSERT INTO athena.workers (kind, host, pid, version, heartbeat_at)"
+                  " SELECT 'worker', 'far', n, '9.9.9', now() + interval '1 h' FROM generate_series(1, 2) AS n")
+    (row,) = of(findings(run, status=None), "versions", "note")
+    assert row["finding"].startswith("2 processes are of athena 9.9.9, and this is ") and "worker on far, process 1" in row["finding"]
+
+
+@pytest.fixture
+def asker(database, cluster):
+    """Of no group, until it is given one."""
+    database.query("CREATE ROLE an_asker LOGIN")
+    yield cluster.url(database.name, user="an_asker")
+    database.query("DROP OWNED BY an_asker; DROP ROLE an_asker")
+
+
+def test_what_the_role_may_do(run, database, asker):
+    def told():
+        return [(row["verdict"], row["finding"], row["remedy"]) for row in findings(run, status=None, url=asker) if row["check"] == "role"]
+    database.query("GRANT athena_reader, athena_producer TO an_asker")
+    assert told() == [("note", "an_asker may enqueue, look", "if it is to run jobs: athena grants --worker an_asker")]
+    database.query("GRANT athena_worker TO an_asker")
+    assert told() == [("good", "an_asker may run jobs, enqueue, look", None)]
+    database.query("REVOKE EXECUTE ON FUNCTION athena.settle FROM athena_worker")
+    assert told() == [("wrong", "an_asker may run jobs, but may not call athena.settle",
+                       "GRANT EXECUTE ON FUNCTION athena.settle TO athena_worker")]
+
+
+def test_a_role_that_does_not_inherit(run, database, asker):
+    """It reads as nobody in particular: that it is a member helps it nowhere."""
+    database.query("ALTER ROLE an_asker NOINHERIT; GRANT athena_worker TO an_asker; GRANT athena_reader TO an_asker;"
+                   " GRANT USAGE ON SCHEMA athena TO an_asker")
+    told = of(findings(run, status=None, url=asker), "role", "wrong")
+    assert "an_asker is a member of athena_worker, and does not inherit its rights" in [row["finding"] for row in told]
+    assert all("INHERIT" in row["remedy"] for row in told)
+
+
+@pytest.mark.parametrize("version, verdict, remedy", [("13.9", "wrong", "use Postgres 14 to 18"),
+                                                      ("19.1", "note", "this athena was tried with Postgres 14 to 18")])
+def test_a_server_of_another_major(run, database, cluster, version, verdict, remedy):
+    """Which is this one, with another version on its lips."""
+    proxy = Proxy(cluster)
+    real = database.value("SHOW server_version")
+    proxy.says_instead(b"server_version\0" + real.encode() + b"\0", b"server_version\0" + version.ljust(len(real)).encode() + b"\0")
+    try:
+        (row,) = [row for row in findings(run, status=None, url=proxy.url(database)) if row["check"] == "connection"]
+        assert (row["verdict"], row["remedy"]) == (verdict, remedy)
+        assert row["finding"].startswith(f"Postgres {version}")
+    finally:
+        proxy.close()
 
 
 def test_a_job_without_a_place_is_named(run, healthy):

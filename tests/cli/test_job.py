@@ -344,7 +344,7 @@ def test_bulk_retry_of_one_family_says_the_count_first(run, database):
         other.settle(row, "failed", error_kind="permanent")
     assert run("athena", "job", "retry", "--state", "dead", "--family", "noop", "--dry-run").stdout == "7 jobs dead, family noop\n"
     done = run("athena", "job", "retry", "--state", "dead", "--family", "noop", "--since", "1h")
-    assert done.stdout == "7 jobs dead, family noop, of the last 3600 s\n7 jobs: ready again\n"
+    assert done.stdout == "7 jobs dead, family noop, of the last 1 h\n7 jobs: ready again\n"
     assert [place(database, job) for job in dead] == [["ready"]] * 7 + [["dead"]]
     assert_lawful(database)
 

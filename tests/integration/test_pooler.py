@@ -144,6 +144,33 @@ def test_doctor_says_that_nothing_is_heard_through_it(database, pooled, run):
     assert listen(direct_url=database.url)["verdict"] == "good"
 
 
+@pytest.fixture
+def session_pooler(cluster):
+    """It keeps a session for each client, and takes what is said at the start of one."""
+    pooler = Pooler(cluster, pool_mode="session", ignore_startup_parameters="options")
+    yield pooler
+    pooler.remove()
+
+
+def test_doctor_sees_the_pooler(database, pooled, session_pooler, run):
+    def told(check, url=database.url, prepare="auto", **more):
+        env = {f"ATHENA_DATABASE_{name.upper()}": value for name, value in {"prepare": prepare, **more}.items()}
+        findings = json.loads(run("athena", "doctor", "--json", status=None, url=url, env=env).stdout)
+        (finding,) = [finding for finding in findings if finding["check"] == check]
+        return finding["verdict"], finding["finding"], finding["remedy"]
+    assert told("pooler") == ("good", "there is none", None)
+    assert told("pooler", prepare="never") == (
+        "note", "there is none, and database.prepare is never: each statement is planned anew", "database.prepare: auto")
+    assert told("pooler", **{"url": pooled()["url"], "prepare": "never"}) == (
+        "good", "there is one, and nothing is prepared in its sessions", None)
+    through = session_pooler.url(database.name)
+    assert told("pooler", url=through) == ("note", "there is one, and statements are prepared in its sessions",
+                                           "database.prepare: never, unless it keeps a session for each client")
+    assert told("listen", url=through, prepare="never", direct_url=through) == (
+        "note", "a notification arrives, but a pooler stands between",
+        "database.direct_url past it, unless it keeps a session for each client")
+
+
 def test_prepared_statements_are_refused_with_a_hint(database, pooler, workers):
     worker = workers.start("noop", until=None, url=pooler.url(database.name))
     worker.wait_log(r"unsupported startup parameter: options.*database\.prepare")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""PgBouncer in front of a cluster, in transaction mode: a session is a client's for one transaction."""
+"""PgBouncer in front of a cluster, in transaction mode unless told otherwise: a session is a client's for one transaction."""
 import os
 import pathlib
 import shutil
@@ -25,7 +25,8 @@ SELECT (SELECT array_agg(p.name) FROM pg_prepared_statements AS p WHERE p.name <
 class Pooler:
     port = 6432
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, **settings):
+        settings = {"pool_mode": "transaction", **settings}
         self.cluster = cluster
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="athena-pool-", dir="/tmp"))
         self.directory.chmod(0o755)
@@ -33,7 +34,8 @@ class Pooler:
         conf.write_text(
             f"[databases]\n* = host={cluster.host} port={cluster.port} user={cluster.user}\n"
             f"[pgbouncer]\nunix_socket_dir = {self.directory}\nlisten_port = {self.port}\nlogfile = {log}\n"
-            f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {SESSIONS}\nmax_client_conn = 100\n")
+            f"auth_type = any\ndefault_pool_size = {SESSIONS}\nmax_client_conn = 100\n"
+            + "".join(f"{name} = {value}\n" for name, value in settings.items()))
         prefix = ["setpriv", "--pdeathsig", "KILL"]
         if ids := server_ids():
             os.chown(self.directory, *ids)

@@ -38,6 +38,7 @@ class Proxy:
         self._lost = threading.Event()
         self.losses = 0
         self._hangs_at = []
+        self._said = {}
         self._ended = threading.Event()
         self._open = set()
         self._hung = set()
@@ -68,6 +69,11 @@ class Proxy:
         """Connections on which one of these is sent stay open, and it is not read, nor anything after it;
         once for each. A statement's name before a NUL prepares it, between two NULs executes it."""
         self._hangs_at = list(messages)
+
+    def says_instead(self, bytes, others):
+        """What the server says goes on as something else of the same length, if it comes in one piece."""
+        assert len(bytes) == len(others)
+        self._said[bytes] = others
 
     def has_hung(self):
         return not self._hangs_at
@@ -160,6 +166,8 @@ class Proxy:
                         server.sendall(data)
                     else:
                         answered.see(data)
+                        for bytes, others in self._said.items():
+                            data = data.replace(bytes, others)
                         if not swallows:
                             client.sendall(data)
                     # The server says once that it is ready without having been asked.

@@ -1,7 +1,8 @@
 -- Pieces of tables to copy, largest first, each with the commands for source and clone. A table of
 -- more than $1 bytes is cut by blocks into several; no row moves as long as the table is locked.
--- $2: encoding of both databases, so that nothing is converted. Rows of an extension's configuration
--- tables are those that pg_dump would dump, and are added to what the extension has made itself.
+-- $2: encoding of both databases, so that nothing is converted; $3: tables without rows. Of an
+-- extension's configuration tables those rows are copied that pg_dump would dump, and are added to
+-- what the extension has made itself.
 SELECT t.name, t.bytes / t.pieces AS bytes, piece.number, t.pieces, t.condition IS NOT NULL AS is_alone,
 	format('COPY %s TO STDOUT (ENCODING %L)',
 		CASE WHEN t.pieces = 1 AND t.condition IS NULL THEN concat(t.place, t.columns)
@@ -38,6 +39,7 @@ FROM (
 		FROM pg_extension AS e CROSS JOIN unnest(e.extconfig, e.extcondition) AS x (oid, condition)
 		WHERE x.oid = c.oid) AS config ON true
 	WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+		AND format('%I.%I', n.nspname, c.relname) <> ALL ($3::text[])
 		AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery())
 		AND (config.condition IS NOT NULL OR NOT EXISTS (SELECT FROM pg_depend AS m
 			WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid AND m.deptype = 'e'))) AS t

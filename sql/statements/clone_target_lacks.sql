@@ -2,12 +2,12 @@
 -- A restore acts as owners, which only a superuser or a member of them can do.
 SELECT x.code, need.what, need.name, x.detail
 FROM unnest($1::text[], $2::text[], $3::text[]) AS need (what, name, version)
-LEFT JOIN pg_roles AS r ON need.what IN ('owner', 'role') AND r.rolname = need.name
+LEFT JOIN pg_roles AS r ON need.what IN ('owner', 'role', 'policy') AND r.rolname = need.name
 LEFT JOIN pg_available_extensions AS e ON need.what = 'extension' AND e.name = need.name
 LEFT JOIN pg_tablespace AS t ON need.what = 'tablespace' AND t.spcname = need.name
 CROSS JOIN LATERAL (
 	SELECT 'missing_role' AS code, NULL::text AS detail
-	WHERE need.what IN ('owner', 'role') AND r.oid IS NULL
+	WHERE need.what IN ('owner', 'role', 'policy') AND r.oid IS NULL
 	UNION ALL
 	SELECT 'not_member', NULL
 	WHERE need.what = 'owner' AND NOT pg_has_role(r.oid, CASE

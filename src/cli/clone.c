@@ -22,7 +22,20 @@ static const struct option_row clone_options[] = {
 	{.name = "verify",
 		.type = OPTION_TEXT,
 		.unit = "LEVEL",
-		.help = "how the copy is compared: full, counts or none"},
+		.help = "how the copy is compared: full, sample, counts or none"},
+	{.name = "sample_percent",
+		.type = OPTION_INT,
+		.min = 1,
+		.max = 99,
+		.help = "how many rows --verify=sample compares"},
+	{.name = "exclude_data",
+		.type = OPTION_TEXT,
+		.unit = "TABLES",
+		.help = "schema.table,...: tables of which no rows are copied"},
+	{.name = "owner_policy",
+		.type = OPTION_TEXT,
+		.unit = "POLICY",
+		.help = "strict: owners and rights of the source; skip: none of them"},
 	{.name = "dry_run",
 		.type = OPTION_BOOL,
 		.help = "only look at what could be in the way, and tell the plan; follows"},
@@ -34,16 +47,21 @@ static const struct option_row clone_options[] = {
 
 static json_t *make_payload(const struct cli *cli)
 {
+	const struct family *family = family_find(family_name);
 	json_t *payload = json_pack("{s:s, s:s}", "source", cli->args[0], "target", cli->args[1]);
 
 	if (!payload) /* no UTF-8 */
 		return NULL;
-	if (cli_is_given(cli, "jobs"))
-		json_object_set_new(payload, "jobs", json_integer(cli_int(cli, "jobs")));
-	if (cli_is_given(cli, "mode"))
-		json_object_set_new(payload, "mode", json_string(cli_text(cli, "mode")));
-	if (cli_is_given(cli, "verify"))
-		json_object_set_new(payload, "verify", json_string(cli_text(cli, "verify")));
+	for (const struct option_row *row = clone_options; row->name; row++) {
+		json_t *value = json_object_get(cli->arguments.options, row->name);
+		const struct option_row *key = option_find(family->payload, row->name);
+
+		if (value && key && key->type == OPTION_LIST)
+			json_object_set_new(payload, row->name,
+				option_from_text(key, json_string_value(value)));
+		else if (value && row->type != OPTION_BOOL)
+			json_object_set(payload, row->name, value);
+	}
 	if (cli_bool(cli, "dry_run"))
 		json_object_set_new(payload, "dry_run", json_true());
 	return payload;

@@ -50,6 +50,14 @@ ODD = """
     ALTER TABLE audited ENABLE ALWAYS TRIGGER refuse;
     ALTER TABLE audited ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON audited USING (false);
     REVOKE ALL ON audited FROM PUBLIC; GRANT SELECT ON audited TO PUBLIC;
+    CREATE DOMAIN code AS text CHECK (VALUE ~ '^[a-z]+$') NOT NULL DEFAULT 'none';
+    CREATE TYPE pair AS (left_one code, right_one integer[]);
+    CREATE TABLE pairs (id code PRIMARY KEY, both_of pair, rest pair[]);
+    INSERT INTO pairs VALUES ('x', ('l', '{1,NULL,3}'), ARRAY[('a', '{}')::pair, NULL]);
+    -- A line of more than 1024 characters in the archive's contents, and rights that name it.
+    CREATE FUNCTION wide({WIDE}) RETURNS integer LANGUAGE sql AS 'SELECT 1';
+    COMMENT ON FUNCTION wide IS 'wide';
+    REVOKE EXECUTE ON FUNCTION wide FROM PUBLIC;
     SELECT lo_create(0);
     SELECT lo_from_bytea(0, convert_to(repeat('blob', 100000), 'UTF8'));
 """
@@ -58,7 +66,7 @@ ODD = """
 @pytest.fixture(scope="module")
 def shop(cluster):
     database = load_shop(cluster.new_database(label="shop"))
-    database.query(ODD)
+    database.query(ODD.replace("{WIDE}", ", ".join(["character varying"] * 70)))
     yield database
     database.drop()
 
@@ -244,6 +252,7 @@ def test_a_worker_that_is_killed_leaves_nothing_behind(database, cluster, worker
     assert not database.conservation()
 
 
+@pytest.mark.usefixtures("database")
 def test_a_worker_that_starts_removes_folders_that_nobody_holds(workers, scratch):
     left, held = scratch / "athena_spool_901_901_0000beef", scratch / "athena_spool_902_902_0000beef"
     for folder in (left, held):

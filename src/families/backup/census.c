@@ -34,7 +34,8 @@ static bool count_tables(struct attempt *attempt, struct conn *conn, const char 
 	json_t *list = json_array();
 
 	json_object_set_new(census, "tables", list);
-	params_bool(&params, strcmp(level, "full") == 0);
+	params_i64(&params, strcmp(level, "full") == 0 ? 100 : 0);
+	params_texts(&params, NULL, 0);
 	if (!attempt_query(attempt, conn, &sql_clone_tables, &params, &tables, e))
 		return err_in(e, "listing tables");
 	for (int row = 0; row < PQntuples(tables); row++)

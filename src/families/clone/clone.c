@@ -42,9 +42,16 @@ static const struct option_row clone_payload[] = {
 			"postgres_clients"},
 	{"target", OPTION_TEXT, OPTION_REQUIRED,
 		.help = "database to make, in the same ways; it must not exist"},
-	{"verify", OPTION_WORD, .fallback = "full", .words = "full|counts|none",
-		.help = "how the copy is compared: with all rows, with their number, or not at "
-			"all"},
+	{"verify", OPTION_WORD, .fallback = "full", .words = "full|sample|counts|none",
+		.help = "how the copy is compared: with all rows, with some, with their number, or "
+			"not at all"},
+	{"sample_percent", OPTION_INT, .fallback = "10", .min = 1, .max = 99,
+		.help = "how many rows verify: sample compares"},
+	{"exclude_data", OPTION_LIST,
+		.help = "tables, as schema.table, of which no rows are copied"},
+	{"owner_policy", OPTION_WORD, .fallback = "strict", .words = "strict|skip",
+		.help = "whether owners and rights are those of the source, or all belongs to the "
+			"target's role"},
 	{"mode", OPTION_WORD, .fallback = "auto", .words = CLONE_MODES,
 		.help = "how rows travel: in one stream, through files, by several COPYs, or as "
 			"their size suggests"},
@@ -59,7 +66,9 @@ static enum clone_verify verify_level(const char *word)
 {
 	if (strcmp(word, "none") == 0)
 		return CLONE_VERIFY_NONE;
-	return strcmp(word, "counts") == 0 ? CLONE_VERIFY_COUNTS : CLONE_VERIFY_FULL;
+	if (strcmp(word, "counts") == 0)
+		return CLONE_VERIFY_COUNTS;
+	return strcmp(word, "sample") == 0 ? CLONE_VERIFY_SAMPLE : CLONE_VERIFY_FULL;
 }
 
 /* Job and ticket are numbers of one queue; several queues may clone to one server. FNV-1a. */
@@ -83,6 +92,10 @@ static bool clone_init(struct clone *clone, struct attempt *attempt, struct err 
 
 	clone->attempt = attempt;
 	clone->verify = verify_level(option_text(clone_payload, payload, "verify"));
+	clone->sample_percent = (int)option_int(clone_payload, payload, "sample_percent");
+	clone->skips_owners =
+		strcmp(option_text(clone_payload, payload, "owner_policy"), "skip") == 0;
+	clone->exclude_data = json_object_get(payload, "exclude_data");
 	clone->mode = mode_from_word(option_text(clone_payload, payload, "mode"));
 	clone->jobs = (int)option_int(clone_payload, payload, "jobs");
 	clone->is_dry = option_bool(clone_payload, payload, "dry_run");

@@ -17,13 +17,23 @@
 #include "families/clone/findings.h"
 #include "families/clone/mode.h"
 
-enum clone_verify { CLONE_VERIFY_FULL, CLONE_VERIFY_COUNTS, CLONE_VERIFY_NONE };
+enum clone_verify {
+	CLONE_VERIFY_FULL,
+	CLONE_VERIFY_SAMPLE,
+	CLONE_VERIFY_COUNTS,
+	CLONE_VERIFY_NONE
+};
 
 enum { CLONE_NAME_MAX = 64 }; /* NAMEDATALEN */
 
 struct clone {
 	struct attempt *attempt;
 	enum clone_verify verify;
+	int sample_percent;	    /* rows to compare, with CLONE_VERIFY_SAMPLE */
+	bool skips_owners;	    /* nor rights: all belongs to the target's role */
+	const json_t *exclude_data; /* of the payload, or NULL; in the source they are */
+	const char **left_out, **left_out_options; /* these, see left_out.h */
+	size_t left_out_count;
 	enum clone_mode mode;		  /* as asked; as chosen once preflight is over */
 	const char *mode_why;		  /* a clause for people */
 	bool is_dry;			  /* preflight only */

@@ -3,9 +3,11 @@
 #include <poll.h>
 
 #include "db/query.h"
+#include "families/clone/left_out.h"
 #include "families/clone/progress.h"
 #include "families/clone/row_index.h"
 #include "families/clone/verification.h"
+#include "families/clone/verify.h"
 
 enum { LARGE_OBJECTS_AT_ONCE = 500 };
 
@@ -44,7 +46,8 @@ static bool read_tables(struct table_list *list, struct err *e)
 {
 	struct params params CLEANUP(params_clear) = {0};
 
-	params_bool(&params, list->v->clone->verify == CLONE_VERIFY_FULL);
+	params_i64(&params, verify_percent(list->v->clone));
+	left_out_add(list->v->clone, &params);
 	if (!verification_ask(list->v, sql_clone_tables.text, sql_clone_tables.text, &params,
 		    &list->tables, e))
 		return err_in(e, "listing tables");

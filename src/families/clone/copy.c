@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "db/query.h"
+#include "families/clone/left_out.h"
 #include "families/clone/progress.h"
 
 enum {
@@ -75,6 +76,7 @@ static bool read_pieces(struct copy *copy, struct err *e)
 
 	params_i64(&params, piece_bytes(clone, copy->count));
 	params_text(&params, row_text(clone->facts, 0, "encoding"));
+	left_out_add(clone, &params);
 	return attempt_query(clone->attempt, &clone->source.conn, &sql_clone_copies, &params,
 		       &copy->pieces, e) ||
 		err_in(e, "listing tables to copy");

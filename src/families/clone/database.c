@@ -177,11 +177,14 @@ bool database_copy(struct clone *clone, struct err *e)
 		!read_source(clone, &sql_clone_database_rights, &rights, e) ||
 		!read_source(clone, &sql_clone_database_settings, &settings, e))
 		return false;
-	if (!copy_owner(clone, database, e) || !copy_limit(clone, database, e) ||
-		!copy_comment(clone, database, e) || !copy_rights(clone, database, rights, e))
+	if (!copy_limit(clone, database, e) || !copy_comment(clone, database, e))
+		return false;
+	if (!clone->skips_owners &&
+		(!copy_owner(clone, database, e) || !copy_rights(clone, database, rights, e)))
 		return false;
 	for (int row = 0; row < PQntuples(settings); row++)
-		if (!copy_setting(clone, settings, row, e))
+		if (!(clone->skips_owners && !row_is_null(settings, row, "role")) &&
+			!copy_setting(clone, settings, row, e))
 			return false;
 	return true;
 }

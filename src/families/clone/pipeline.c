@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include "base/fault.h"
+#include "families/clone/left_out.h"
 #include "families/clone/progress.h"
 #include "families/clone/tool.h"
 
@@ -36,7 +37,7 @@ static bool start_dump(struct pipeline *pipeline, struct err *e)
 		"--lock-wait-timeout=60000", "--no-publications", "--no-subscriptions",
 		pipeline->is_part ? "--section=data" : NULL, "--exclude-table-data=*.*", NULL};
 
-	if (!tool_start(&pipeline->dump, clone->attempt, argv,
+	if (!tool_start(&pipeline->dump, clone->attempt, left_out_argv(clone, argv),
 		    &(struct tool_target){
 			    &clone->source.conn, clone->source.database, clone->application},
 		    PROC_NULL, PROC_PIPE, e))
@@ -49,7 +50,8 @@ static bool start_dump(struct pipeline *pipeline, struct err *e)
 static bool start_restore(struct pipeline *pipeline, struct err *e)
 {
 	struct clone *clone = pipeline->clone;
-	const char *const argv[] = {clone->pg_restore, "--exit-on-error", "--no-password", NULL};
+	const char *const argv[] = {clone->pg_restore, "--exit-on-error", "--no-password",
+		clone->skips_owners ? "--no-owner" : NULL, "--no-privileges", NULL};
 
 	if (!tool_start(&pipeline->restore, clone->attempt, argv,
 		    &(struct tool_target){&clone->target.conn, clone->staging, clone->application},

@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "db/query.h"
+#include "families/clone/left_out.h"
 #include "families/clone/leftovers.h"
 #include "families/clone/room.h"
 #include "families/clone/tools.h"
@@ -112,6 +113,8 @@ static bool open_source(struct clone *clone, PGresult **ret_needs, struct err *e
 		    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e) ||
 		!query(clone, &source->conn, &sql_clone_source_facts, NULL, &clone->facts, e))
 		return false;
+	if (!left_out_read(clone, e))
+		return false;
 	clone->table_bytes = row_i64(clone->facts, 0, "bytes");
 	clone->mode = mode_choose(clone->mode, clone->jobs, clone->table_bytes, &clone->mode_why);
 	note_what_stays(clone);
@@ -201,9 +204,15 @@ static bool open_target(struct clone *clone, bool *ret_is_done, struct err *e)
 static void judge_lack(struct clone *clone, const char *code, const char *what, const char *name,
 	const char *detail)
 {
+	bool is_policy = strcmp(what, "policy") == 0, is_owner = strcmp(what, "owner") == 0;
+
+	if (clone->skips_owners ? is_owner || strcmp(what, "role") == 0 : is_policy)
+		return;
 	if (strcmp(code, "missing_role") == 0)
 		find(clone, code, "role %s, which %s, does not exist in the target", name,
-			strcmp(what, "owner") == 0 ? "owns objects" : "has rights");
+			is_policy	   ? "policies name"
+				: is_owner ? "owns objects"
+					   : "has rights");
 	else if (strcmp(code, "not_member") == 0)
 		find(clone, code, "role %s of the target cannot give objects to %s",
 			PQuser(clone->target.conn.pg), name);

@@ -107,9 +107,17 @@ bool restore_section(struct clone *clone, const char *path, const char *section,
 	char *part CLEANUP(free_ptr) = xasprintf("--section=%s", section);
 	char *at_once CLEANUP(free_ptr) = xasprintf("--jobs=%d", jobs);
 	char *only CLEANUP(free_ptr) = xasprintf("--use-list=%s", list ? list : "");
-	const char *const argv[] = {clone->pg_restore, "--exit-on-error", "--no-password", part,
-		at_once, list ? only : path, list ? path : NULL, NULL};
+	const char *argv[10] = {
+		clone->pg_restore, "--exit-on-error", "--no-password", part, at_once};
+	size_t count = 5;
 
+	if (list)
+		argv[count++] = only;
+	if (clone->skips_owners)
+		argv[count++] = "--no-owner";
+	if (clone->skips_owners)
+		argv[count++] = "--no-privileges";
+	argv[count] = path;
 	return tool_run(clone->attempt, argv,
 		&(struct tool_target){&clone->target.conn, clone->staging, clone->application},
 		PROC_NULL, &clone->source, e);

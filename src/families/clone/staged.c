@@ -3,6 +3,7 @@
 #include "families/clone/staged.h"
 
 #include "base/fault.h"
+#include "families/clone/left_out.h"
 #include "families/clone/progress.h"
 #include "families/clone/restore.h"
 #include "families/clone/spool.h"
@@ -16,7 +17,7 @@ static bool dump(struct clone *clone, const struct spool *spool, struct err *e)
 		spool->path, "--no-password", "--lock-wait-timeout=60000", "--no-publications",
 		"--no-subscriptions", NULL};
 
-	return tool_run(clone->attempt, argv,
+	return tool_run(clone->attempt, left_out_argv(clone, argv),
 		&(struct tool_target){
 			&clone->source.conn, clone->source.database, clone->application},
 		PROC_NULL, &clone->source, e);

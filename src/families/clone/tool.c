@@ -10,7 +10,6 @@
 #include "families/clone/tools.h"
 
 enum {
-	ARGS_MAX = 24,
 	LINE_BYTES_MAX = 2048,
 	EVENT_LINES_MAX = 500, /* per tool; a restore that goes wrong can print one per row */
 	READ_BYTES = 4096,
@@ -79,8 +78,8 @@ bool tool_start(struct tool *tool, struct attempt *attempt, const char *const *a
 	struct proc_env env CLEANUP(proc_env_clear) = {0};
 	char *conninfo CLEANUP(free_ptr) = NULL;
 	int passfile CLEANUP(close_fd) = -1;
-	const char *args[ARGS_MAX];
-	int n = 0;
+	const char **args CLEANUP(free_ptr) = NULL;
+	size_t n = 0;
 
 	*tool = (struct tool){
 		.attempt = attempt,
@@ -90,13 +89,14 @@ bool tool_start(struct tool *tool, struct attempt *attempt, const char *const *a
 	};
 	if (!make_address(target, &conninfo, &passfile, e))
 		return false;
-	for (; argv[n]; n++)
-		args[n] = argv[n];
+	while (argv[n])
+		n++;
+	args = xcalloc(n + 3, sizeof(*args));
+	memcpy(args, argv, n * sizeof(*args));
 	if (target) {
 		args[n++] = "-d";
 		args[n++] = conninfo;
 	}
-	args[n] = NULL;
 	make_environment(&env, passfile);
 	return proc_spawn(&tool->proc,
 		&(struct proc_spec){.argv = args,

@@ -140,6 +140,48 @@ bool verification_ask(struct verification *v, const char *source_sql, const char
 		verification_receive(v, v->source, v->staging, ret_pair, e);
 }
 
+int verify_percent(const struct clone *clone)
+{
+	if (clone->verify == CLONE_VERIFY_SAMPLE)
+		return clone->sample_percent;
+	return clone->verify == CLONE_VERIFY_FULL ? 100 : 0;
+}
+
+/* The text behind `"owner": "..."`, and how much stands before it; all of it if there is none. */
+static const char *after_owner(const char *definition, size_t *ret_before)
+{
+	static const char key[] = "\"owner\": \"";
+	const char *owner = strstr(definition, key);
+
+	*ret_before = owner ? (size_t)(owner - definition) : 0;
+	if (!owner)
+		return definition;
+	for (owner += strlen(key); *owner && *owner != '"'; owner++)
+		owner += *owner == '\\';
+	return owner;
+}
+
+/* Without owners and rights: those that the payload does not want to be the source's. */
+static bool is_owners_only(const struct difference *d)
+{
+	static const char *const kinds[] = {"rights", "changed rights", "default rights",
+		"right on database", "owner of database", "setting of database"};
+	const char *here, *there;
+	size_t before_here, before_there;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)
+		if (strcmp(d->kind, kinds[i]) == 0)
+			return true;
+	if (!d->source || !d->target)
+		return false;
+	if (strcmp(d->kind, "large object") == 0) /* owner, size, rights, digest */
+		return strcmp(strrchr(d->source, ' '), strrchr(d->target, ' ')) == 0;
+	here = after_owner(d->source, &before_here);
+	there = after_owner(d->target, &before_there);
+	return before_here == before_there && strncmp(d->source, d->target, before_here) == 0 &&
+		strcmp(here, there) == 0;
+}
+
 static bool is_lenient(const struct verification *v, const char *kind)
 {
 	for (size_t i = 0; i < ARRAY_LENGTH(lenient); i++)
@@ -198,6 +240,8 @@ static void on_difference(void *context, const struct difference *difference)
 	bool is_warning = is_lenient(v, difference->kind);
 	struct buf text CLEANUP(buf_clear) = {0};
 
+	if (v->clone->skips_owners && is_owners_only(difference))
+		return;
 	describe(&text, difference);
 	if (v->differences + v->warnings < EVENTS_MAX)
 		attempt_event(v->clone->attempt, is_warning ? EVENT_WARN : EVENT_ERROR,
@@ -293,11 +337,11 @@ static void report(struct verification *v)
 	bool passed = v->differences == 0;
 
 	attempt_event(v->clone->attempt, passed ? EVENT_INFO : EVENT_ERROR, "verification_result",
-		json_pack("{s:b, s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "passed", passed,
-			"differences", v->differences, "warnings", v->warnings, "definitions",
-			(json_int_t)v->definitions, "tables", (json_int_t)v->tables, "rows",
-			(json_int_t)v->rows, "sequences", (json_int_t)v->sequences, "large_objects",
-			(json_int_t)v->large_objects),
+		json_pack("{s:b, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "passed", passed,
+			"percent", verify_percent(v->clone), "differences", v->differences,
+			"warnings", v->warnings, "definitions", (json_int_t)v->definitions,
+			"tables", (json_int_t)v->tables, "rows", (json_int_t)v->rows, "sequences",
+			(json_int_t)v->sequences, "large_objects", (json_int_t)v->large_objects),
 		"%s: %" PRId64 " definitions, %" PRId64 " tables with %" PRId64 " rows, %" PRId64
 		" sequences, %" PRId64 " large objects",
 		passed ? "the clone equals its source" : "the clone differs from its source",

@@ -26,6 +26,9 @@
 MUSTCHECK bool verify_remember(struct clone *clone, struct err *e);
 void source_state_free(struct source_state *state);
 
+/* How many rows of a hundred are compared by what they hold. */
+int verify_percent(const struct clone *clone);
+
 /* `staging` is a session in the staging database; with `lanes` several tables are compared at a
  * time.
  */

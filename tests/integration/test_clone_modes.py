@@ -2,12 +2,14 @@
 """clone: whichever way rows travel, the copy is the same, and nothing is left when it fails."""
 import fcntl
 import os
+import re
 import time
 
 import pytest
 
 from athena_test import Database, wait_until
-from clones import (assert_no_traces, copy_by_hand, databases, dump, events, failures, load_bytes, load_shop)
+from clones import (assert_no_traces, copy_by_hand, databases, dump, events, failures, load_bytes, load_shop,
+                    wait_for_event)
 
 MODES = ["pipe", "staged", "parallel"]
 
@@ -234,6 +236,16 @@ def test_cancel_in_the_middle(database, cluster, stalled, scratch, target, mode)
     assert target.name not in databases(cluster)
     assert_no_traces(cluster)
     assert os.listdir(scratch) == []
+
+
+@pytest.mark.parametrize("mode", ["pipe", "parallel"])
+def test_what_takes_long_is_told(database, stalled, mode):
+    job = stalled(mode)
+    doing = wait_for_event(database, job, "progress")["details"]["doing"]
+    assert any(re.match("COPY public.t0 ?[(]id, filler[)] FROM ", row["statement"])
+               and row["seconds"] > 0 and row["bytes"] > 0 and row["rows"] == 0 for row in doing)
+    database.query("SELECT athena.cancel(%s)", job)
+    database.wait_for_state(job, "cancelled")
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -49,6 +49,7 @@ struct clone {
 	char *pg_dump, *pg_restore;  /* paths of the tools */
 	int64_t table_bytes;	     /* of the source, as a first guess at the dump's size */
 	int64_t piped_bytes;	     /* read by pg_restore */
+	int64_t looked_ms;	     /* boot clock: see progress_look(); 0: never */
 	int not_copied;		     /* properties of the database, see database.h */
 	struct source_state *before; /* what only the beginning can tell, see verify.h */
 };

@@ -334,9 +334,10 @@ static bool run(struct copy *copy, struct pollfd *fds, struct err *e)
 		if (!start_idle(copy, e))
 			return false;
 		is_due = watch(copy, fds);
-		if (!attempt_wait(
-			    clone->attempt, fds, 2 * copy->count + 1, is_due ? 0 : -1, &ready, e) ||
-			!step_all(copy, fds, e) || !endpoint_is_there(&clone->source, e))
+		if (!attempt_wait(clone->attempt, fds, 2 * copy->count + 1,
+			    is_due ? 0 : PROGRESS_LOOK_MS, &ready, e) ||
+			!step_all(copy, fds, e) || !endpoint_is_there(&clone->source, e) ||
+			!progress_look(clone, e))
 			return false;
 		progress_piped(clone);
 	}

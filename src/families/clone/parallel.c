@@ -21,10 +21,10 @@ static bool dump_definitions(struct clone *clone, int archive, struct err *e)
 		"--section=post-data", "--no-password", "--lock-wait-timeout=60000",
 		"--no-publications", "--no-subscriptions", NULL};
 
-	return tool_run(clone->attempt, argv,
+	return tool_run(clone, argv,
 		&(struct tool_target){
 			&clone->source.conn, clone->source.database, clone->application},
-		archive, &clone->source, e);
+		archive, e);
 }
 
 static bool set_some(struct clone *clone, struct conn *staging, const struct sequence *rows,

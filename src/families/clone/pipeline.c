@@ -107,7 +107,7 @@ static bool wait_for_any(struct pipeline *pipeline, struct err *e)
 	else
 		watch(fds, &count, restore->in, POLLOUT);
 	watch(fds, &count, PQsocket(pipeline->clone->source.conn.pg), POLLIN);
-	return attempt_wait(pipeline->clone->attempt, fds, count, -1, &ready, e);
+	return attempt_wait(pipeline->clone->attempt, fds, count, PROGRESS_LOOK_MS, &ready, e);
 }
 
 /* False when one end has failed. */
@@ -145,7 +145,8 @@ static bool run(struct pipeline *pipeline, struct err *e)
 		tool_read_stderr(&pipeline->restore);
 		pump(pipeline);
 		progress_piped(clone);
-		if (!ends_are_well(pipeline, e) || !endpoint_is_there(&clone->source, e))
+		if (!ends_are_well(pipeline, e) || !endpoint_is_there(&clone->source, e) ||
+			!progress_look(clone, e))
 			return false;
 		if (is_dumped(pipeline) && pipeline->restore.proc.in >= 0) {
 			proc_close(&pipeline->restore.proc.in);

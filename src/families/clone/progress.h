@@ -15,6 +15,14 @@
 /* Some of the dump has been read. */
 void progress_piped(struct clone *clone);
 
+/*
+ * What the staging database is at, as an event `progress`, for an attempt that has to wait: indexes
+ * of large tables take long, and nothing is read meanwhile. Call it after each wait, and wait for
+ * PROGRESS_LOOK_MS at most; it looks as often as that.
+ */
+enum { PROGRESS_LOOK_MS = 5000 };
+MUSTCHECK bool progress_look(struct clone *clone, struct err *e);
+
 /* All of the dump has been restored, and so much of the tables has been compared. */
 void progress_verified(struct clone *clone, int64_t compared_bytes);
 

@@ -97,8 +97,7 @@ static bool make_turns(struct turns *turns, struct clone *clone, const char *pat
 	for (int i = 0; i < TURNS; i++)
 		if (!list_open(&turns->lists[i], e))
 			return false;
-	return tool_run(clone->attempt, argv, NULL, contents, &clone->source, e) &&
-		sort_lines(turns, contents, e);
+	return tool_run(clone, argv, NULL, contents, e) && sort_lines(turns, contents, e);
 }
 
 bool restore_section(struct clone *clone, const char *path, const char *section, const char *list,
@@ -118,9 +117,9 @@ bool restore_section(struct clone *clone, const char *path, const char *section,
 	if (clone->skips_owners)
 		argv[count++] = "--no-privileges";
 	argv[count] = path;
-	return tool_run(clone->attempt, argv,
+	return tool_run(clone, argv,
 		&(struct tool_target){&clone->target.conn, clone->staging, clone->application},
-		PROC_NULL, &clone->source, e);
+		PROC_NULL, e);
 }
 
 bool restore_after_rows(struct clone *clone, const char *path, struct err *e)

@@ -17,10 +17,10 @@ static bool dump(struct clone *clone, const struct spool *spool, struct err *e)
 		spool->path, "--no-password", "--lock-wait-timeout=60000", "--no-publications",
 		"--no-subscriptions", NULL};
 
-	return tool_run(clone->attempt, left_out_argv(clone, argv),
+	return tool_run(clone, left_out_argv(clone, argv),
 		&(struct tool_target){
 			&clone->source.conn, clone->source.database, clone->application},
-		PROC_NULL, &clone->source, e);
+		PROC_NULL, e);
 }
 
 static bool restore(struct clone *clone, const char *path, struct err *e)

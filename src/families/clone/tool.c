@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "base/redact.h"
+#include "families/clone/progress.h"
 #include "families/clone/tool_error.h"
 #include "families/clone/tools.h"
 
@@ -134,16 +135,17 @@ static json_t *last_lines(const struct tool *tool)
 	return lines;
 }
 
-static bool wait_for_end(struct tool *tool, const struct endpoint *held, struct err *e)
+static bool wait_for_end(struct tool *tool, struct clone *clone, struct err *e)
 {
 	while (!proc_reap(&tool->proc)) {
 		struct pollfd fds[] = {{.fd = tool->proc.err, .events = POLLIN},
 			{.fd = tool->proc.pidfd, .events = POLLIN},
-			{.fd = held ? PQsocket(held->conn.pg) : -1, .events = POLLIN}};
+			{.fd = PQsocket(clone->source.conn.pg), .events = POLLIN}};
 		int ready;
 
-		if (!attempt_wait(tool->attempt, fds, ARRAY_LENGTH(fds), -1, &ready, e) ||
-			(held && !endpoint_is_there(held, e)))
+		if (!attempt_wait(
+			    tool->attempt, fds, ARRAY_LENGTH(fds), PROGRESS_LOOK_MS, &ready, e) ||
+			!endpoint_is_there(&clone->source, e) || !progress_look(clone, e))
 			return false;
 		tool_read_stderr(tool);
 	}
@@ -163,15 +165,15 @@ static void ask_to_end(struct tool *tool)
 		"it is killed then");
 }
 
-bool tool_run(struct attempt *attempt, const char *const *argv, const struct tool_target *target,
-	int out, const struct endpoint *held, struct err *e)
+bool tool_run(struct clone *clone, const char *const *argv, const struct tool_target *target,
+	int out, struct err *e)
 {
 	struct tool tool CLEANUP(tool_clear) = {.proc = PROC_NONE};
 	bool ok;
 
-	if (!tool_start(&tool, attempt, argv, target, PROC_NULL, out, e))
+	if (!tool_start(&tool, clone->attempt, argv, target, PROC_NULL, out, e))
 		return false;
-	ok = wait_for_end(&tool, held, e);
+	ok = wait_for_end(&tool, clone, e);
 	if (!tool.proc.ended)
 		ask_to_end(&tool);
 	tool_report(&tool, 0);

@@ -11,7 +11,7 @@
 
 #include "base/lines.h"
 #include "base/proc.h"
-#include "families/clone/endpoint.h"
+#include "families/clone/clone.h"
 
 enum { TOOL_LAST_LINES = 50 };
 
@@ -43,11 +43,12 @@ MUSTCHECK bool tool_start(struct tool *tool, struct attempt *attempt, const char
 	const struct tool_target *target, int in, int out, struct err *e);
 
 /*
- * All of it, for one that needs nobody to feed it: starts it, waits until it ends, and reports how.
- * Its end comes early when the idle session `held` (or NULL) is broken.
+ * All of it, for one that needs nobody to feed it: starts it, waits until it ends, and reports how,
+ * and what it is at meanwhile (progress.h). Its end comes early when the session that holds the
+ * snapshot is broken.
  */
-MUSTCHECK bool tool_run(struct attempt *attempt, const char *const *argv,
-	const struct tool_target *target, int out, const struct endpoint *held, struct err *e);
+MUSTCHECK bool tool_run(struct clone *clone, const char *const *argv,
+	const struct tool_target *target, int out, struct err *e);
 
 /* Takes what is on stderr, without blocking. */
 void tool_read_stderr(struct tool *tool);

@@ -65,7 +65,7 @@ SELECT s.job_id AS id, coalesce(nullif(s.kind, ''), 'backup') AS job_type,
   FROM athena.job_status AS s
   LEFT JOIN athena.backups AS b ON b.job_id = s.job_id
  WHERE s.family = 'backup';
-COMMENT ON VIEW athena.backup_jobs IS 'Jobs of the family backup: backups, restores, verifications, drills and expiries, under the names of the original.';
+COMMENT ON VIEW athena.backup_jobs IS 'Jobs of the family backup: backups, restores, verifications, drills and expiries, under names that other tools of this trade read.';
 
 CREATE VIEW athena.backup_logs AS
 SELECT e.job_id, e.seq AS id, e.at AS created_at, e.level, e.phase AS progress_stage, e.kind, e.message, e.details

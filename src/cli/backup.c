@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* athena backup ...: the catalog, and jobs of the family backup. */
+#include "cli/backup.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -12,9 +14,9 @@
 #include "families/family.h"
 #include "sql_statements.h"
 
-#define WAIT_ROW                                                                             \
+#define FOLLOW_ROW                                                                           \
 	{                                                                                    \
-		.name = "wait", .type = OPTION_BOOL,                                         \
+		.name = "follow", .type = OPTION_BOOL,                                       \
 		.help = "follow the job to its end; status 0 succeeded, 1 dead, 3 cancelled" \
 	}
 
@@ -66,7 +68,7 @@ static bool queue(struct cli *cli, const char *kind, const char *concurrency_key
 	else
 		printf("%" PRId64 "\n", job_id);
 	fflush(stdout);
-	return !cli_bool(cli, "wait") || follow_job(cli, job_id, FOLLOW_PROGRESS, 0, e);
+	return !cli_bool(cli, "follow") || follow_job(cli, job_id, FOLLOW_EVENTS, 0, e);
 }
 
 static void add_text(json_t *payload, const char *name, const char *value)
@@ -93,11 +95,33 @@ static json_t *name_backup(const char *word)
 	return payload;
 }
 
+const char *backup_key_of(const char *database)
+{
+	return strpbrk(database, "=:/") ? NULL : database;
+}
+
+bool backup_add_keeps(struct cli *cli, json_t *payload)
+{
+	static const struct option_row rows[] = {BACKUP_KEEP_ROWS, {0}};
+	bool is_any = false;
+
+	for (const struct option_row *row = rows; row->name; row++) {
+		if (!cli_is_given(cli, row->name))
+			continue;
+		is_any = true;
+		json_object_set_new(payload, row->name,
+			row->type == OPTION_INT ? json_integer(cli_int(cli, row->name))
+						: json_string(cli_text(cli, row->name)));
+	}
+	return is_any;
+}
+
 static const struct option_row create_options[] = {
 	{"label", OPTION_TEXT, .help = "a word of your own"},
 	{"verify", OPTION_WORD, .words = "full|counts|none",
 		.help = "what is recorded of the tables' rows, to be compared after a restore"},
-	WAIT_ROW,
+	BACKUP_KEEP_ROWS,
+	FOLLOW_ROW,
 	{0},
 };
 
@@ -107,7 +131,8 @@ static bool run_create(struct cli *cli, struct err *e)
 
 	add_text(payload, "label", cli_text(cli, "label"));
 	add_text(payload, "verify", cli_text(cli, "verify"));
-	return queue(cli, "backup", cli->args[0], payload, e);
+	backup_add_keeps(cli, payload);
+	return queue(cli, "backup", backup_key_of(cli->args[0]), payload, e);
 }
 
 const struct command command_backup_create = {
@@ -117,8 +142,10 @@ const struct command command_backup_create = {
 	.help = "The database is a name under postgres_clients, a URI or a key=value string. The "
 		"id of the\n"
 		"job is that of the backup.\n\n"
-		"  athena backup create shop --wait\n"
-		"  athena backup create shop --label before-the-move\n",
+		"  athena backup create shop --follow\n"
+		"  athena backup create shop --label before-the-move\n\n"
+		"With --keep-..., older ones expire as soon as this one is complete (athena backup "
+		"expire).\n",
 	.options = create_options,
 	.run = run_create,
 };
@@ -126,7 +153,7 @@ const struct command command_backup_create = {
 static const struct option_row restore_options[] = {
 	{"replace", OPTION_TEXT, .unit = "NAME",
 		.help = "the target's database name once more: it exists and is to be replaced"},
-	WAIT_ROW,
+	FOLLOW_ROW,
 	{0},
 };
 
@@ -146,8 +173,8 @@ const struct command command_backup_restore = {
 	.help = "BACKUP is an id, or a database, of which the newest verified backup is taken. The "
 		"target\n"
 		"appears complete and compared with what was backed up, or not at all.\n\n"
-		"  athena backup restore 17 postgresql:///shop_again --wait\n"
-		"  athena backup restore shop shop_copy --wait\n\n"
+		"  athena backup restore 17 postgresql:///shop_again --follow\n"
+		"  athena backup restore shop shop_copy --follow\n\n"
 		"With --replace a database that exists is replaced; what was in it stays, as "
 		"NAME_before_TIME:\n\n"
 		"  athena backup restore 17 postgresql:///shop --replace shop\n",
@@ -156,7 +183,7 @@ const struct command command_backup_restore = {
 };
 
 static const struct option_row verify_options[] = {
-	WAIT_ROW,
+	FOLLOW_ROW,
 	{0},
 };
 
@@ -173,7 +200,7 @@ const struct command command_backup_verify = {
 		"What is\n"
 		"found goes into the catalog: a backup that is damaged counts for nothing any "
 		"more.\n\n"
-		"  athena backup verify 17 --wait\n",
+		"  athena backup verify 17 --follow\n",
 	.options = verify_options,
 	.run = run_verify,
 };
@@ -181,7 +208,7 @@ const struct command command_backup_verify = {
 static const struct option_row drill_options[] = {
 	{"target", OPTION_TEXT, .unit = "DATABASE",
 		.help = "on whose server it is tried; that of the database itself when not said"},
-	WAIT_ROW,
+	FOLLOW_ROW,
 	{0},
 };
 
@@ -198,22 +225,15 @@ const struct command command_backup_drill = {
 	.args = "BACKUP",
 	.summary = "queues a trial: a backup is restored, compared and dropped again",
 	.help = "BACKUP is an id, or a database, of which the newest verified backup is taken.\n\n"
-		"  athena backup drill shop --wait\n",
+		"  athena backup drill shop --follow\n",
 	.options = drill_options,
 	.run = run_drill,
 };
 
 static const struct option_row expire_options[] = {
-	{"keep_last", OPTION_INT, .max = 100000, .help = "how many of the newest stay"},
-	{"keep_hourly", OPTION_INT, .max = 100000, .help = "for how many hours one stays"},
-	{"keep_daily", OPTION_INT, .max = 100000, .help = "for how many days one stays"},
-	{"keep_weekly", OPTION_INT, .max = 100000, .help = "for how many weeks one stays"},
-	{"keep_monthly", OPTION_INT, .max = 100000, .help = "for how many months one stays"},
-	{"keep_yearly", OPTION_INT, .max = 100000, .help = "for how many years one stays"},
-	{"min_age", OPTION_DURATION, .max = 315360000000,
-		.help = "what is younger stays in any case"},
+	BACKUP_KEEP_ROWS,
 	{"dry_run", OPTION_BOOL, .help = "only say what would expire, and why"},
-	WAIT_ROW,
+	FOLLOW_ROW,
 	{0},
 };
 
@@ -221,18 +241,9 @@ static bool run_expire(struct cli *cli, struct err *e)
 {
 	json_t *payload = json_pack("{s:s}", "database", cli->args[0]);
 
-	for (const struct option_row *row = expire_options; row->name; row++) {
-		if (!cli_is_given(cli, row->name) || strcmp(row->name, "wait") == 0)
-			continue;
-		if (row->type == OPTION_BOOL)
-			json_object_set_new(payload, row->name, json_true());
-		else if (row->type == OPTION_INT)
-			json_object_set_new(
-				payload, row->name, json_integer(cli_int(cli, row->name)));
-		else
-			json_object_set_new(
-				payload, row->name, json_string(cli_text(cli, row->name)));
-	}
+	backup_add_keeps(cli, payload);
+	if (cli_bool(cli, "dry_run"))
+		json_object_set_new(payload, "dry_run", json_true());
 	return queue(cli, "expire", NULL, payload, e);
 }
 
@@ -243,10 +254,10 @@ const struct command command_backup_expire = {
 	.help = "The newest verified backup never goes, nor one that is pinned; and while the "
 		"newest "
 		"one is\n"
-		"not verified, nothing goes. --dry-run only says, as events of the job, what "
-		"would.\n\n"
+		"not verified, nothing goes. --dry-run only says what would, and why, as events of "
+		"the job.\n\n"
 		"  athena backup expire shop --keep-last 3 --keep-daily 7 --keep-weekly 4 "
-		"--dry-run --wait\n",
+		"--dry-run --follow\n",
 	.options = expire_options,
 	.run = run_expire,
 };

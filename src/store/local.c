@@ -90,6 +90,9 @@ static bool make_folder(const char *path, struct err *e)
 {
 	if (mkdir(path, 0700) == 0)
 		return flush_folder(path, e);
+	if (errno == ENOENT)
+		return err_code(e, ERR_PERMANENT, "bad_directory",
+			"making %s: the directory that it is to be in does not exist", path);
 	return errno == EEXIST || failed(e, "making", path);
 }
 

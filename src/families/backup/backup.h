@@ -78,4 +78,7 @@ MUSTCHECK bool backup_restore(struct attempt *attempt, struct err *e);
 MUSTCHECK bool backup_drill(struct attempt *attempt, struct err *e);
 MUSTCHECK bool backup_expire(struct attempt *attempt, struct err *e);
 
+/* As backup_expire(), if the payload says what is to be kept: else nothing is judged at all. */
+MUSTCHECK bool backup_expire_if_asked(struct attempt *attempt, struct err *e);
+
 #endif

@@ -37,7 +37,7 @@ struct create {
 	struct sequences before;
 	struct tools_found pg_dump, pg_dumpall, pg_restore;
 	struct stored dump, globals; /* globals.key NULL: there are none */
-	int64_t progress;
+	struct gauge gauge;
 	time_t started, dumped;
 	bool may_be_complete; /* the catalog was asked to say so */
 	json_t *census, *manifest;
@@ -51,6 +51,7 @@ static void create_clear(struct create *create)
 	PQclear(create->where);
 	PQclear(create->needs);
 	sequences_clear(&create->before);
+	gauge_clear(&create->gauge);
 	json_decref(create->census);
 	json_decref(create->manifest);
 }
@@ -166,6 +167,8 @@ static bool take_snapshot(struct create *create, struct err *e)
 		!ask_source(create, &sql_clone_source_needs, &create->needs, e) ||
 		!lock_tables(create, e) ||
 		!sequences_read(create->attempt, &source->conn, &create->before, e) ||
+		!gauge_begin(
+			&create->gauge, create->attempt, &source->conn, create->application, e) ||
 		!ask_source(create, &sql_clone_snapshot, &exported, e))
 		return false;
 	create->snapshot = arena_strdup(&create->attempt->arena, row_text(exported, 0, "snapshot"));
@@ -225,17 +228,18 @@ static void note_stored(struct stored *stored, const struct flow *flow, const ch
 }
 
 /* Nothing is completed before the tool has ended well. */
-static bool store_output(struct create *create, const char *const *argv, const char *database,
+static bool store_output(struct create *create, const char *const *argv, struct gauge *gauge,
 	const char *kind, struct stored *ret_stored, struct err *e)
 {
-	struct tool_target target = {&create->source.conn, database, create->application};
+	struct tool_target target = {
+		&create->source.conn, create->source.database, create->application};
 	const char *key = backup_key(create->attempt, create->stem, kind);
 	struct flow flow CLEANUP(flow_clear) = {0};
 
 	if (!flow_begin(&flow, create->place.store, key, create->key, e) ||
 		FAULT_FAILS("backup", "begun", PQsocket(create->source.conn.pg), e) ||
-		!pump_from_tool(create->attempt, argv, &target, &create->source.conn, &flow,
-			&create->progress, e) ||
+		!pump_from_tool(
+			create->attempt, argv, &target, &create->source.conn, &flow, gauge, e) ||
 		FAULT_FAILS("backup", "written", PQsocket(create->source.conn.pg), e) ||
 		!flow_end(&flow, e) ||
 		FAULT_FAILS("backup", "stored", PQsocket(create->source.conn.pg), e))
@@ -251,9 +255,10 @@ static bool dump(struct create *create, struct err *e)
 		"--lock-wait-timeout=60000", "--no-publications", "--no-subscriptions", NULL};
 
 	attempt_phase(create->attempt, "dumping");
-	if (!store_output(create, argv, create->source.database, "dump", &create->dump, e))
+	if (!store_output(create, argv, &create->gauge, "dump", &create->dump, e))
 		return false;
 	create->dumped = time(NULL);
+	attempt_progress(create->attempt, create->gauge.total, 2 * create->gauge.total, "bytes");
 	return true;
 }
 
@@ -263,7 +268,7 @@ static bool dump_globals(struct create *create, struct err *e)
 	const char *const argv[] = {create->pg_dumpall.path, "--globals-only",
 		"--no-role-passwords", "--no-password", NULL};
 
-	if (store_output(create, argv, create->source.database, "globals.sql", &create->globals, e))
+	if (store_output(create, argv, NULL, "globals.sql", &create->globals, e))
 		return true;
 	if (e->kind != ERR_PERMANENT)
 		return false;
@@ -298,9 +303,10 @@ static bool read_back(struct create *create, struct err *e)
 {
 	const char *const argv[] = {create->pg_restore.path, "-f", "/dev/null", NULL};
 	struct flow dump CLEANUP(flow_clear) = {0}, globals CLEANUP(flow_clear) = {0};
-	struct feed feed CLEANUP(feed_clear) = {.progress = &create->progress,
-		.is_lenient = true,
-		.total = create->progress + create->dump.bytes};
+	struct feed feed CLEANUP(feed_clear) = {.is_lenient = true,
+		.total = create->dump.bytes,
+		.before = create->gauge.total,
+		.weight = create->gauge.total};
 
 	attempt_phase(create->attempt, "verifying");
 	if (!feed_begin(&feed, create->attempt, argv, NULL, e) ||
@@ -424,7 +430,8 @@ static bool complete(struct create *create, struct err *e)
 			"rows", (json_int_t)census_rows(create->census)),
 		"%s: %" PRId64 " bytes in %s, read back and found right", create->client,
 		create->dump.stored_bytes, create->place.store->place);
-	attempt_progress(create->attempt, create->progress, create->progress, "bytes");
+	attempt_progress(
+		create->attempt, 2 * create->gauge.total, 2 * create->gauge.total, "bytes");
 	return true;
 }
 
@@ -474,7 +481,7 @@ static bool prepare(struct create *create, struct err *e)
 	return true;
 }
 
-bool backup_create(struct attempt *attempt, struct err *e)
+static bool make(struct attempt *attempt, struct err *e)
 {
 	struct create create CLEANUP(create_clear) = {.attempt = attempt};
 	bool is_done;
@@ -494,4 +501,10 @@ bool backup_create(struct attempt *attempt, struct err *e)
 	if (!create.may_be_complete)
 		abandon(&create);
 	return false;
+}
+
+/* An attempt that died between the two finds its backup, and goes on with the second. */
+bool backup_create(struct attempt *attempt, struct err *e)
+{
+	return make(attempt, e) && backup_expire_if_asked(attempt, e);
 }

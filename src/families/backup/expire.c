@@ -180,6 +180,14 @@ static void judge(struct expire *expire)
 	free(live);
 }
 
+bool backup_expire_if_asked(struct attempt *attempt, struct err *e)
+{
+	struct expire expire = {.attempt = attempt};
+
+	read_policy(&expire);
+	return retention_is_empty(&expire.policy) || backup_expire(attempt, e);
+}
+
 bool backup_expire(struct attempt *attempt, struct err *e)
 {
 	struct expire expire CLEANUP(expire_clear) = {.attempt = attempt};

@@ -26,7 +26,7 @@ static bool holder_is_there(const struct conn *holder, struct err *e)
 
 /* `store`, or NULL, goes on with what it was given meanwhile. */
 static bool wait_for_tool(struct tool *tool, const struct conn *holder, struct store *store,
-	int in_events, struct err *e)
+	int in_events, int timeout_ms, struct err *e)
 {
 	struct pollfd fds[5];
 	int count = 0, ready;
@@ -38,8 +38,8 @@ static bool wait_for_tool(struct tool *tool, const struct conn *holder, struct s
 		watch(fds, &count, tool->proc.in, POLLOUT);
 	if (holder)
 		watch(fds, &count, PQsocket(holder->pg), POLLIN);
-	return store ? store_wait(store, fds, count, -1, &ready, e)
-		     : attempt_wait(tool->attempt, fds, count, -1, &ready, e);
+	return store ? store_wait(store, fds, count, timeout_ms, &ready, e)
+		     : attempt_wait(tool->attempt, fds, count, timeout_ms, &ready, e);
 }
 
 /* Whether the tool has failed by now; its last words are read first. */
@@ -52,38 +52,31 @@ static bool tool_is_well(struct tool *tool, struct err *e)
 	return tool_failed(tool, e);
 }
 
-static bool take_output(
-	struct tool *tool, char *chunk, struct flow *flow, int64_t *progress, struct err *e)
+static bool take_output(struct tool *tool, char *chunk, struct flow *flow, struct err *e)
 {
 	ssize_t n = tool->proc.out < 0 ? -1 : read(tool->proc.out, chunk, CHUNK_BYTES);
 
 	if (n == 0)
 		proc_close(&tool->proc.out);
-	if (n <= 0)
-		return true;
-	if (!flow_write(flow, chunk, (size_t)n, e))
-		return false;
-	*progress += n;
-	attempt_progress(tool->attempt, *progress, -1, "bytes");
-	return true;
+	return n <= 0 || flow_write(flow, chunk, (size_t)n, e);
 }
 
 static bool pump_out(struct tool *tool, const struct conn *holder, struct flow *flow,
-	int64_t *progress, struct err *e)
+	struct gauge *gauge, struct err *e)
 {
 	char *chunk CLEANUP(free_ptr) = xmalloc(CHUNK_BYTES);
 
 	while (!tool->proc.ended || tool->proc.out >= 0)
-		if (!wait_for_tool(tool, holder, flow->upload->store, 0, e) ||
-			!take_output(tool, chunk, flow, progress, e) || !tool_is_well(tool, e) ||
-			!holder_is_there(holder, e))
+		if (!wait_for_tool(tool, holder, flow->upload->store, 0, gauge_wait_ms(gauge), e) ||
+			!take_output(tool, chunk, flow, e) || !tool_is_well(tool, e) ||
+			!holder_is_there(holder, e) || !gauge_look(gauge, e))
 			return false;
 	return true;
 }
 
 bool pump_from_tool(struct attempt *attempt, const char *const *argv,
 	const struct tool_target *target, const struct conn *holder, struct flow *flow,
-	int64_t *progress, struct err *e)
+	struct gauge *gauge, struct err *e)
 {
 	struct tool tool CLEANUP(tool_clear) = {.proc = PROC_NONE};
 	bool ok;
@@ -92,7 +85,7 @@ bool pump_from_tool(struct attempt *attempt, const char *const *argv,
 		return false;
 	/* A larger pipe means fewer turns; the kernel may refuse it. */
 	fcntl(tool.proc.out, F_SETPIPE_SZ, PIPE_BYTES);
-	ok = pump_out(&tool, holder, flow, progress, e);
+	ok = pump_out(&tool, holder, flow, gauge, e);
 	tool_report(&tool, flow->plain.bytes);
 	return ok;
 }
@@ -122,14 +115,20 @@ static bool feed_some(struct feed *feed, const char **bytes, size_t *length, str
 	}
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		proc_close(&tool->proc.in);
-	return wait_for_tool(tool, NULL, NULL, 1, e);
+	return wait_for_tool(tool, NULL, NULL, 1, -1, e);
 }
 
+/* Never all of it: something is left to be done after the last byte. */
 static void note_progress(struct feed *feed, size_t length)
 {
+	int64_t all = feed->before + feed->weight, done;
+
 	feed->fed += (int64_t)length;
-	*feed->progress += (int64_t)length;
-	attempt_progress(feed->attempt, *feed->progress, feed->total, "bytes");
+	if (feed->total <= 0)
+		return;
+	done = feed->before +
+		(int64_t)((double)feed->weight * (double)feed->fed / (double)feed->total);
+	attempt_progress(feed->attempt, done < all ? done : all - 1, all, "bytes");
 }
 
 bool feed_take(void *context, const void *bytes, size_t length, struct err *e)
@@ -159,7 +158,7 @@ bool feed_end(struct feed *feed, struct err *e)
 
 	proc_close(&tool->proc.in);
 	while (ok && !tool->proc.ended) {
-		if (!wait_for_tool(tool, NULL, NULL, 0, e))
+		if (!wait_for_tool(tool, NULL, NULL, 0, -1, e))
 			return false;
 		ok = tool_is_well(tool, e);
 	}

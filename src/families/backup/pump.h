@@ -8,27 +8,28 @@
 #define ATHENA_FAMILIES_BACKUP_PUMP_H
 
 #include "families/backup/flow.h"
+#include "families/backup/gauge.h"
 #include "families/clone/tool.h"
 
 /*
  * Runs a tool and takes all that it writes. `holder` (or NULL) is the session whose snapshot it
- * uses: if that ends, so does this, as ERR_TRANSIENT "source_lost". *progress grows by what was
- * taken, and is reported.
+ * uses: if that ends, so does this, as ERR_TRANSIENT "source_lost". `gauge` (or NULL) reports.
  */
 MUSTCHECK bool pump_from_tool(struct attempt *attempt, const char *const *argv,
 	const struct tool_target *target, const struct conn *holder, struct flow *flow,
-	int64_t *progress, struct err *e);
+	struct gauge *gauge, struct err *e);
 
 /*
- * A pg_restore that is fed. Zero-initialise; release with feed_clear(). feed_take() is a
- * store_take. With `is_lenient` it never fails for the tool's sake, but feed_end() does: so that
- * all is read, whatever pg_restore thinks of it.
+ * A pg_restore that is fed. Zero-initialise but for what says how its progress is reported; release
+ * with feed_clear(). feed_take() is a store_take. With `is_lenient` it never fails for the tool's
+ * sake, but feed_end() does: so that all is read, whatever pg_restore thinks of it.
  */
 struct feed {
 	struct attempt *attempt;
 	struct tool tool;
 	bool is_started, is_lenient, has_failed;
-	int64_t fed, *progress, total; /* total < 0: unknown */
+	int64_t fed, total;
+	int64_t before, weight; /* what was done before, and what all of this counts as */
 };
 
 MUSTCHECK bool feed_begin(struct feed *feed, struct attempt *attempt, const char *const *argv,

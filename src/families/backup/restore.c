@@ -29,7 +29,6 @@ struct restore {
 	json_t *manifest;
 	struct clone clone; /* names, target and facts */
 	bool replaces;
-	int64_t progress;
 };
 
 static void restore_clear(struct restore *restore)
@@ -197,9 +196,9 @@ static bool fill(struct restore *restore, struct err *e)
 		backup_key(restore->attempt, row_text(restore->backup, 0, "stem"), "dump");
 	struct tools_found pg_restore;
 	struct flow flow CLEANUP(flow_clear) = {0};
-	struct feed feed CLEANUP(feed_clear) = {.progress = &restore->progress,
-		.is_lenient = true,
-		.total = row_i64(restore->backup, 0, "bytes")};
+	struct feed feed CLEANUP(feed_clear) = {.is_lenient = true,
+		.total = row_i64(restore->backup, 0, "bytes"),
+		.weight = row_i64(restore->backup, 0, "bytes")};
 
 	if (!tools_find_one(restore->attempt, "pg_restore",
 		    restore->attempt->config->pg_restore_path,
@@ -339,7 +338,8 @@ static bool run(struct restore *restore, struct err *e)
 	}
 	if (staging_create(&restore->clone, e) && fill(restore, e) && compare(restore, e) &&
 		(restore->is_drill ? end_drill(restore, e) : publish(restore, e))) {
-		attempt_progress(restore->attempt, restore->progress, restore->progress, "bytes");
+		attempt_progress(restore->attempt, row_i64(restore->backup, 0, "bytes"),
+			row_i64(restore->backup, 0, "bytes"), "bytes");
 		return true;
 	}
 	staging_abandon(&restore->clone);

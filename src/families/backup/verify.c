@@ -17,7 +17,6 @@ struct verify {
 	struct place place;
 	PGresult *backup;
 	json_t *manifest;
-	int64_t progress;
 };
 
 static void verify_clear(struct verify *verify)
@@ -58,9 +57,9 @@ static bool verify_dump(struct verify *verify, struct err *e)
 	const char *key = json_string_value(json_object_get(object, "key"));
 	struct tools_found pg_restore;
 	struct flow flow CLEANUP(flow_clear) = {0};
-	struct feed feed CLEANUP(feed_clear) = {.progress = &verify->progress,
-		.is_lenient = true,
-		.total = row_i64(verify->backup, 0, "bytes")};
+	struct feed feed CLEANUP(feed_clear) = {.is_lenient = true,
+		.total = row_i64(verify->backup, 0, "bytes"),
+		.weight = row_i64(verify->backup, 0, "bytes")};
 
 	if (!tools_find_one(verify->attempt, "pg_restore", verify->attempt->config->pg_restore_path,
 		    (int)json_integer_value(json_object_get(verify->manifest, "pg_dump_version")),
@@ -163,6 +162,8 @@ bool backup_verify(struct attempt *attempt, struct err *e)
 	verify.manifest = json_loads(row_text(verify.backup, 0, "manifest"), 0, NULL);
 	if (!run(&verify, e))
 		return err_in(e, "backup %" PRId64, row_i64(verify.backup, 0, "job_id"));
+	attempt_progress(attempt, row_i64(verify.backup, 0, "bytes"),
+		row_i64(verify.backup, 0, "bytes"), "bytes");
 	attempt_event(attempt, EVENT_INFO, "backup_verified",
 		json_pack("{s:I, s:I}", "backup", (json_int_t)row_i64(verify.backup, 0, "job_id"),
 			"bytes", (json_int_t)row_i64(verify.backup, 0, "stored_bytes")),

@@ -263,8 +263,8 @@ test: all faults fuzzers $(UNIT) $(SUPPORT)
 # All of backup: `make test` has a sample of it.
 test-backup: all faults $(UNIT) $(SUPPORT)
 	$(Q)$(UNIT) store store_local backup_seal backup_retention
-	$(Q)ATHENA_MATRIX=all tests/run tests/integration/test_backup.py tests/integration/test_backup_s3.py \
-		tests/fault/test_backup_kill.py tests/fault/test_crash_backup.py
+	$(Q)ATHENA_MATRIX=all tests/run tests/integration/test_backup*.py tests/fault/test_backup_kill.py \
+		tests/fault/test_crash_backup.py
 
 test-fault: all faults $(SUPPORT)
 	$(Q)ATHENA_MATRIX=all tests/run -n 4 --dist load tests/fault

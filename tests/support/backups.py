@@ -3,6 +3,9 @@
 import hashlib
 import pathlib
 
+from athena_test import client
+from workers import script
+
 KEY = "00112233445566778899aabbccddeeff" * 2
 OTHER_KEY = "ffeeddccbbaa99887766554433221100" * 2
 
@@ -38,6 +41,12 @@ class Store:
             assert hashlib.sha256(content).hexdigest() == row["stored_sha256"]
         assert self.objects() == sorted(expected)
         assert self.unfinished() == []
+
+
+def uncompressed_pg_dump(directory):
+    """The path of a pg_dump whose dumps are as large as the database, as one of pictures would be."""
+    script(directory, "pg_dumpall", f'exec {client("pg_dumpall")} "$@"\n')
+    return script(directory, "pg_dump", f'exec {client("pg_dump")} "$@" -Z0\n')[0]
 
 
 def quicken(database):

@@ -54,7 +54,7 @@ def sessions(cluster):
 
 
 def tools(*clusters):
-    """Processes of pg_dump and pg_restore that clones run on these servers, as {pid: argv}."""
+    """Processes of pg_dump and pg_restore that clones and backups run on these servers, as {pid: argv}."""
     found = {}
     for pid in processes():
         try:
@@ -62,7 +62,7 @@ def tools(*clusters):
         except OSError:
             continue
         conninfo = argv[-2] if len(argv) > 1 else ""
-        if "athena:clone:" in conninfo and any(server.host in conninfo for server in clusters):
+        if re.search("athena:(clone|backup):", conninfo) and any(server.host in conninfo for server in clusters):
             found[pid] = argv
     return found
 

@@ -21,7 +21,7 @@ import urllib.parse
 from athena_test import BUILD, SUPPORT, patience, program_environment, wait_until
 
 ACCESS_KEY = "test:tester"
-SECRET = "testing-secret"
+SECRET = "testing-canary-4f9c1d7e"
 BUCKET = "backups"
 
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: PostgreSQL
+"""backup: memory stays the same however much goes through it. 1 GB of dump with `make test-backup`."""
+import os
+import pathlib
+import re
+
+import pytest
+
+from backups import KEY, Store, catalog, enqueue, uncompressed_pg_dump
+from clones import databases, load_bytes
+from s3_server import S3Server
+
+EVERYTHING = os.environ.get("ATHENA_MATRIX") == "all"
+MEGABYTES = 1024 if EVERYTHING else 80
+OURS_KB = 64 << 10
+PART_KB = 5 << 10
+DEADLINE_S = 900
+
+pytestmark = pytest.mark.deadline(2 * DEADLINE_S)
+
+
+@pytest.fixture(scope="module")
+def source(cluster):
+    source = load_bytes(cluster.new_database(label="large"), MEGABYTES)
+    yield source
+    source.drop()
+
+
+@pytest.fixture
+def uncompressed(tmp_path):
+    """Tools that make a dump as large as the database, as one of pictures would be."""
+    return {"ATHENA_PG_DUMP_PATH": uncompressed_pg_dump(tmp_path)}
+
+
+@pytest.fixture(params=["directory", "bucket"] if EVERYTHING else ["directory"])
+def place(request, tmp_path):
+    """Settings of a place for backups, and what it may hold in memory by itself, in kB."""
+    if request.param == "directory":
+        yield Store(tmp_path / "store", KEY).env, 0
+        return
+    server = S3Server()
+    # Three parts are in memory, of the size that they have grown to (s3_upload.h).
+    yield {**server.settings(part_size=PART_KB << 10), "ATHENA_BACKUP_KEY": KEY}, 3 * PART_KB
+    server.remove()
+
+
+def peak_kb(worker):
+    """The most that any executor of it has ever had in memory."""
+    peaks = [int(re.search(r"^VmHWM:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+             for pid in worker.children()]
+    return max(peaks)
+
+
+def test_there_and_back(database, cluster, workers, source, uncompressed, place):
+    settings, parts_kb = place
+    worker = workers.start("backup", env={**settings, **uncompressed})
+    job = enqueue(database, "backup", database=source.url)
+    database.wait_for_state(job, "succeeded", DEADLINE_S)
+    assert catalog(database, job)["bytes"] > MEGABYTES * 1_000_000 * 0.95
+    backed_up_kb = peak_kb(worker)
+    target = f"{source.name}_back"
+    restored = enqueue(database, "restore", backup=job, target=cluster.url(target))
+    database.wait_for_state(restored, "succeeded", DEADLINE_S)
+    assert target in databases(cluster)
+    cluster.drop_database(target)
+    print(f"{MEGABYTES} MB: {backed_up_kb} kB while backing up, {peak_kb(worker)} kB afterwards")
+    assert peak_kb(worker) < OURS_KB + parts_kb

@@ -28,6 +28,7 @@ const struct command *const commands[] = {
 	&command_backup_verify,
 	&command_backup_drill,
 	&command_backup_expire,
+	&command_backup_schedule,
 	&command_backup_pin,
 	&command_backup_unpin,
 	&command_schedule_list,

@@ -40,24 +40,6 @@ backup_pin.answered        pin      *kill error
 """
 
 
-@pytest.fixture(scope="module")
-def source(cluster):
-    source = cluster.new_database(label="source")
-    source.query("CREATE TABLE t AS SELECT n AS id, n::text AS word FROM generate_series(1, 500) AS n;"
-                 "ALTER TABLE t ADD PRIMARY KEY (id); COMMENT ON TABLE t IS 'words'")
-    yield source
-    source.drop()
-
-
-@pytest.fixture
-def tidy(cluster):
-    """A row that failed does not fail those after it: what it has left goes when its programs have."""
-    yield
-    for name in databases(cluster):
-        if name.startswith(("athena_stg_", "again_")):
-            cluster.drop_database(name)
-
-
 @pytest.fixture
 def store(case, tmp_path):
     store = Store(tmp_path / "store")

@@ -8,15 +8,8 @@ import pytest
 
 from athena_test import Database, wait_until
 from backups import KEY, OTHER_KEY, Store, catalog, enqueue, quicken
-from clones import (assert_no_traces, copy_by_hand, databases, dump, events, failures, load_bytes, load_shop,
+from clones import (assert_no_traces, copy_by_hand, databases, dump, events, failures, load_bytes,
                     messages, processes, wait_for_phase)
-
-
-@pytest.fixture(scope="module")
-def shop(cluster):
-    database = load_shop(cluster.new_database(label="shop"))
-    yield database
-    database.drop()
 
 
 @pytest.fixture

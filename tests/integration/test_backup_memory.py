@@ -8,7 +8,6 @@ import pytest
 
 from backups import KEY, Store, catalog, enqueue, uncompressed_pg_dump
 from clones import databases, load_bytes
-from s3_server import S3Server
 
 EVERYTHING = os.environ.get("ATHENA_MATRIX") == "all"
 MEGABYTES = 1024 if EVERYTHING else 80
@@ -36,12 +35,10 @@ def uncompressed(tmp_path):
 def place(request, tmp_path):
     """Settings of a place for backups, and what it may hold in memory by itself, in kB."""
     if request.param == "directory":
-        yield Store(tmp_path / "store", KEY).env, 0
-        return
-    server = S3Server()
+        return Store(tmp_path / "store", KEY).env, 0
+    settings = request.getfixturevalue("s3").settings(part_size=PART_KB << 10)
     # Three parts are in memory, of the size that they have grown to (s3_upload.h).
-    yield {**server.settings(part_size=PART_KB << 10), "ATHENA_BACKUP_KEY": KEY}, 3 * PART_KB
-    server.remove()
+    return {**settings, "ATHENA_BACKUP_KEY": KEY}, 3 * PART_KB
 
 
 def peak_kb(worker):

@@ -8,31 +8,10 @@ import pytest
 
 from athena_test import wait_until
 from backups import KEY, catalog, enqueue, quicken
-from clones import copy_by_hand, databases, dump, events, failures, load_shop
-from s3_server import SECRET, FaultProxy, S3Server, answer, error, faketime_library, lose_answer, silence
+from clones import copy_by_hand, databases, dump, events, failures
+from s3_server import SECRET, answer, error, faketime_library, lose_answer, silence
 
 PREFIX = "of/tests"
-
-
-@pytest.fixture(scope="module")
-def s3():
-    server = S3Server()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def proxy(s3):
-    proxy = FaultProxy(s3)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture(scope="module")
-def shop(cluster):
-    database = load_shop(cluster.new_database(label="shop"))
-    yield database
-    database.drop()
 
 
 @pytest.fixture

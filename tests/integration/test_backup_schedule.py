@@ -2,17 +2,7 @@
 """athena backup schedule: backups and drills by themselves, and what of them is kept."""
 import json
 
-import pytest
-
 from backups import Store, catalog, quicken
-from clones import load_shop
-
-
-@pytest.fixture(scope="module")
-def shop(cluster):
-    database = load_shop(cluster.new_database(label="shop"))
-    yield database
-    database.drop()
 
 
 def run_now(run, database, name):

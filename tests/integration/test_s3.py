@@ -8,26 +8,12 @@ import subprocess
 
 import pytest
 
-from s3_server import (BUCKET, SECRET, FaultProxy, S3Server, answer, cut_answer, error, faketime_library,
+from s3_server import (BUCKET, SECRET, FaultProxy, answer, cut_answer, error, faketime_library,
                        lose_answer, replace_answer, reset, silence)
 
 MIB = 1 << 20
 # Three parts of 5 MiB, the last one shorter.
 BYTES = random.Random(1).randbytes(10 * MIB + 12345)
-
-
-@pytest.fixture(scope="module")
-def s3():
-    server = S3Server()
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def proxy(s3):
-    proxy = FaultProxy(s3)
-    yield proxy
-    proxy.close()
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: PostgreSQL
+"""A database to copy, and a bucket to put it into."""
+import pytest
+
+from clones import load_shop
+from s3_server import FaultProxy, S3Server
+
+
+@pytest.fixture(scope="module")
+def shop(cluster):
+    database = load_shop(cluster.new_database(label="shop"))
+    yield database
+    database.drop()
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = S3Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def proxy(s3):
+    proxy = FaultProxy(s3)
+    yield proxy
+    proxy.close()

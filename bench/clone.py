@@ -27,7 +27,7 @@ def make_source(stand, megabytes, tables):
     source = stand.cluster.new_database(label="source")
     rows = megabytes * 1000 * 1000 // tables // 200
     for number in range(tables):
-        source.query(f"CREATE TABLE t{number} AS SELECT i AS id, i * 7919 %% 1000003 AS other,"
+        source.query(f"CREATE TABLE t{number} AS SELECT i AS id, i::bigint * 7919 % 1000003 AS other,"
                      f" repeat(md5(i::text), 5) AS filler FROM generate_series(1, {rows}) AS i")
         source.query(f"ALTER TABLE t{number} ADD PRIMARY KEY (id); CREATE INDEX ON t{number} (other)")
     source.query("VACUUM ANALYZE")

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from athena_test import BUILD, Cluster, Database, Program, wait_until  # noqa: E402
 
-BUILT_IN = ("noop", "clone")
+BUILT_IN = ("noop", "clone", "backup")
 MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 TICKS = os.sysconf("SC_CLK_TCK")
 GB = 1 << 30
@@ -321,7 +321,7 @@ class Stand:
             queue.url = self.cluster.tcp_url(database.name)
         return queue
 
-    def workers(self, queue, count=1, family="noop", *args, log="info", **settings):
+    def workers(self, queue, count=1, family="noop", *args, log="info", env=None, **settings):
         """Starts real workers, with settings of the section `worker` of config.yaml.
 
         Jobs of a family that is not built in are done as those of noop are.
@@ -335,7 +335,7 @@ class Stand:
             (directory / "config.yaml").write_text(
                 json.dumps({"worker": settings, "log": {"level": log}, "families": families}))
             started.append(Program("athena-worker", f"--family={family}", "--config",
-                                   directory / "config.yaml", *args, directory=directory, url=queue.url))
+                                   directory / "config.yaml", *args, directory=directory, url=queue.url, env=env))
         for program in started:
             program.wait_log(r" registered\b")
         self.programs += started

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: PostgreSQL
 """backup: memory stays the same however much goes through it. 1 GB of dump with `make test-backup`."""
 import os
-import pathlib
-import re
 
 import pytest
 
-from backups import KEY, Store, catalog, enqueue, uncompressed_pg_dump
+from backups import KEY, Store, catalog, enqueue, peak_kb, uncompressed_pg_dump
 from clones import databases, load_bytes
 
 EVERYTHING = os.environ.get("ATHENA_MATRIX") == "all"
@@ -39,13 +37,6 @@ def place(request, tmp_path):
     settings = request.getfixturevalue("s3").settings(part_size=PART_KB << 10)
     # Three parts are in memory, of the size that they have grown to (s3_upload.h).
     return {**settings, "ATHENA_BACKUP_KEY": KEY}, 3 * PART_KB
-
-
-def peak_kb(worker):
-    """The most that any executor of it has ever had in memory."""
-    peaks = [int(re.search(r"^VmHWM:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
-             for pid in worker.children()]
-    return max(peaks)
 
 
 def test_there_and_back(database, cluster, workers, source, uncompressed, place):

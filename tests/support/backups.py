@@ -2,6 +2,7 @@
 """Backups under test: a directory to keep them in, the jobs, and what must not be left afterwards."""
 import hashlib
 import pathlib
+import re
 
 from athena_test import client
 from workers import script
@@ -47,6 +48,12 @@ def uncompressed_pg_dump(directory):
     """The path of a pg_dump whose dumps are as large as the database, as one of pictures would be."""
     script(directory, "pg_dumpall", f'exec {client("pg_dumpall")} "$@"\n')
     return script(directory, "pg_dump", f'exec {client("pg_dump")} "$@" -Z0\n')[0]
+
+
+def peak_kb(worker):
+    """The most that any executor of it has ever had in memory."""
+    return max(int(re.search(r"^VmHWM:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+               for pid in worker.children())
 
 
 def quicken(database):

@@ -1,4 +1,5 @@
--- What the role that asks may do here, and whether what programs call is open to it if it may work.
+-- What the role that asks may do here, and whether what programs call is open to it if it may work. (From Postgres 16 on
+-- whoever made a group is a member of it without inheriting: that is wrong only for who has nothing else here.)
 WITH groups (n, name, may) AS (
 	VALUES (1, 'athena_worker', 'run jobs'), (2, 'athena_maintenance', 'run maintenance'), (3, 'athena_producer', 'enqueue'),
 	       (4, 'athena_reader', 'look')),
@@ -16,10 +17,10 @@ found AS (
 	       format('GRANT EXECUTE ON FUNCTION athena.%I TO athena_worker', c.proname) AS remedy
 	  FROM closed AS c
 	UNION ALL
-	SELECT 'wrong', format('%s is a member of %s, and does not inherit its rights', current_user, h.name),
-	       CASE WHEN current_setting('server_version_num')::integer < 160000 THEN format('ALTER ROLE %I INHERIT', current_user)
-		    ELSE format('GRANT %s TO %I WITH INHERIT TRUE', h.name, current_user) END
-	  FROM held AS h WHERE h.is_member AND NOT h.uses)
+	(SELECT 'wrong', format('%s is a member of %s, and does not inherit its rights', current_user, h.name),
+		CASE WHEN current_setting('server_version_num')::integer < 160000 THEN format('ALTER ROLE %I INHERIT', current_user)
+		     ELSE format('GRANT %s TO %I WITH INHERIT TRUE', h.name, current_user) END
+	   FROM held AS h WHERE h.is_member AND NOT EXISTS (SELECT FROM held AS u WHERE u.uses) ORDER BY h.n LIMIT 1))
 SELECT f.verdict, f.finding, f.remedy FROM found AS f
 UNION ALL
 SELECT CASE WHEN bool_or(h.n = 1) THEN 'good' ELSE 'note' END,

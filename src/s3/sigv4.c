@@ -111,7 +111,7 @@ static void make_signature(const struct sigv4 *who, const char *scope, const str
 
 void sigv4_sign(const struct sigv4 *who, const struct sigv4_request *request, struct buf *out)
 {
-	struct config_pair headers[SIGV4_HEADERS_MAX];
+	struct config_pair headers[SIGV4_HEADERS_MAX] = {{0}};
 	struct buf canonical CLEANUP(buf_clear) = {0};
 	char *scope CLEANUP(free_ptr) = NULL;
 	char signature[SIGV4_HEX_BYTES];

@@ -52,7 +52,7 @@ static int by_name(const void *left, const void *right)
 
 void url_query(struct buf *out, const struct config_pair *pairs)
 {
-	char *encoded[PAIRS_MAX];
+	char *encoded[PAIRS_MAX] = {NULL};
 	size_t count = 0;
 
 	for (; pairs && pairs[count].name && count < PAIRS_MAX; count++)

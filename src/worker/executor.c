@@ -171,10 +171,10 @@ static void executor_accept(struct executor *x, const struct frame *frame)
 		.ticket = frame->id,
 		.job_id = head.job_id,
 		.number = head.number,
-		.payload = pending->kind + head.kind_length + 1,
 	};
 	memcpy(pending->kind, frame->body + sizeof(head), head.kind_length);
 	pending->kind[head.kind_length] = '\0';
+	pending->payload = pending->kind + head.kind_length + 1;
 	length -= head.kind_length;
 	memcpy(pending->kind + head.kind_length + 1, frame->body + sizeof(head) + head.kind_length,
 		length + 1); /* with the NUL */
@@ -205,9 +205,9 @@ static void executor_accept_line(struct executor *x, const struct frame *frame,
 		.job_id = line->job_id,
 		.number = head->number,
 		.is_shared = true,
-		.payload = pending->kind + kind_size,
 	};
 	memcpy(pending->kind, kind, kind_size);
+	pending->payload = pending->kind + kind_size;
 	memcpy(pending->kind + kind_size, line->payload, line->payload_length);
 	pending->kind[kind_size + line->payload_length] = '\0';
 	DL_APPEND(x->pending, pending);

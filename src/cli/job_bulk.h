@@ -24,7 +24,7 @@ struct job_bulk {
 		{.name = "state",                                                              \
 			.type = OPTION_WORD,                                                   \
 			.unit = "STATE",                                                       \
-			.words = STATES,                                                       \
+			.words = (STATES),                                                     \
 			.help = "instead of naming jobs: all in this state"},                  \
 		{.name = "since",                                                              \
 			.type = OPTION_DURATION,                                               \

@@ -190,7 +190,7 @@ static int next_key(void)
 			memcmp(typed, sequences[i].bytes, length) == 0)
 			key = sequences[i].key;
 	if (length == 1 && (typed[0] == '\t' || (typed[0] >= ' ' && typed[0] < 127)))
-		key = typed[0];
+		key = (unsigned char)typed[0];
 	typed_length -= length;
 	memmove(typed, typed + length, typed_length);
 	return key;

@@ -32,7 +32,7 @@ MUSTCHECK bool s3_download_open(struct s3 *s3, const char *key, int64_t offset, 
 MUSTCHECK bool s3_download_read(
 	struct s3_download *download, void *bytes, size_t size, size_t *ret_length, struct err *e);
 
-void s3_download_close(struct s3_download *download);
+void s3_download_close(struct s3_download *in);
 
 /* For CLEANUP(): takes the address of the local. */
 static inline void s3_download_clear(struct s3_download **download)

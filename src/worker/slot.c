@@ -155,6 +155,8 @@ static void slot_answer(struct slot *slot, int count, const char *body, int64_t 
 	slot->answered += count;
 	slot->failures += body[0] != '\0';
 	while (count > 0) {
+		assert(slot->leases);
+
 		int left = slot->leases->jobs - slot->leases->done;
 		int some = left < count ? left : count;
 		int64_t ended_ns = begun_ns + some * each_ns;

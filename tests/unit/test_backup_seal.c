@@ -188,8 +188,8 @@ END_TEST
 START_TEST(what_is_no_key_is_refused_and_not_shown)
 {
 	static const char *const bad[] = {"0f", "0011",
-		"zz112233445566778899aabbccddeeff00112233445566"
-		"778899AABBCCDDEEFF",
+		("zz112233445566778899aabbccddeeff00112233445566"
+		 "778899AABBCCDDEEFF"),
 		"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF0"};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {

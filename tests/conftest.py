@@ -27,6 +27,7 @@ SUPPORT = pathlib.Path(__file__).parent / "support"
 pytest.register_assert_rewrite(*(path.stem for path in SUPPORT.glob("*.py")))
 
 from athena_test import Cluster, Program, patience, run_program  # noqa: E402
+from canary import assert_not_in, assert_not_written, shown_by  # noqa: E402
 from workers import Workers
 
 DEADLINE_S = 300
@@ -59,9 +60,14 @@ class Programs:
 
     def end(self):
         """Ends them all; what they started and left behind is ended too, and is a failure."""
+        leaks = [shown for program in self.all if program.name.startswith("athena") and program.is_running()
+                 for shown in shown_by(program.session_pids(), but=program.pid)]
         left = {program.name: program.clean_up(self.grace_s) for program in self.all}
         left = {name: pids for name, pids in left.items() if pids}
         assert not left, f"outlived the program that started them: {left}"
+        assert not leaks, f"a secret is in what can be seen of {leaks}"
+        for program in self.all:
+            assert_not_in(program.stdout() + program.stderr(), program.name)
 
 
 @pytest.fixture
@@ -85,6 +91,7 @@ def database(cluster, programs):
     database = cluster.migrated_database(label="db")
     yield database
     programs.end()
+    assert_not_written(database)
     database.drop()
 
 

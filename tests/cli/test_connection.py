@@ -17,7 +17,7 @@ def test_no_server(run, tmp_path):
     url = f"postgresql:///athena?host={tmp_path}&user=me"
     done = run("athena", "job", "list", url=url, status=1)
     assert (done.stdout, done.stderr) == ("", f"""\
-athena job list: connecting to {url} (from ATHENA_DATABASE_URL): connection to server on socket \
+athena job list: connecting to {url}&password=*** (from ATHENA_DATABASE_URL): connection to server on socket \
 "{tmp_path}/.s.PGSQL.5432" failed: No such file or directory Is the server running locally and \
 accepting connections on that socket?
   next: start that server, set ATHENA_DATABASE_URL, or try a private one: athena dev

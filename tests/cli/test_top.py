@@ -201,7 +201,7 @@ def test_keys(screen, database):
 
     def first_family():
         return screen.wait(r"^FAMILY .*\n(\S+)")[1]
-    assert first_family() == "clone"
+    assert first_family() == "backup"
     screen.type("s")
     screen.wait(r"families +1-\d+ of \d+, by ready ")
     assert first_family() == "f33"

@@ -129,7 +129,7 @@ def test_other_methods_and_paths(database, pages, parked):
 
 
 def test_without_a_secret_there_is_no_such_page(workers, database):
-    pages = Pages.of(workers.start("noop", "--http=127.0.0.1:0"))
+    pages = Pages.of(workers.start("noop", "--http=127.0.0.1:0", secrets={}))
     assert post(pages, "x", b"{}").status == 404
 
 

@@ -160,7 +160,7 @@ def test_no_secret_reaches_the_log(database, start):
     worker = start()
     changes = worker.edit(http={"callback_secret": "canary-of-callbacks"},
                           postgres_clients={"shop": "postgresql://u:canary-one@h/db"})
-    assert changes == {"http.callback_secret": ("option_needs_restart", "(not set)", "***"),
+    assert changes == {"http.callback_secret": ("option_needs_restart", "***", "***"),
                        "postgres_clients.shop": ("option_reloaded", "(not set)", "postgresql://u:***@h/db")}
     changes = worker.edit(postgres_clients={"shop": "postgresql://u:canary-two@h/db"})
     assert changes["postgres_clients.shop"] == (

@@ -19,6 +19,8 @@ import urllib.parse
 import psycopg
 from psycopg.rows import dict_row
 
+from canary import assert_not_in, with_password
+
 SUPPORT = pathlib.Path(__file__).resolve().parent
 ROOT = SUPPORT.parent.parent
 BUILD = ROOT / os.environ.get("ATHENA_BUILD", "build")
@@ -197,7 +199,9 @@ class Cluster:
 
     def remove(self):
         self.stop("immediate")
+        log = self.log_text()
         shutil.rmtree(self.directory)
+        assert_not_in(log, "a server's log")
 
     def log_text(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -326,7 +330,7 @@ def program_environment(directory, url=None, env=None):
         if name in os.environ:
             base[name] = os.environ[name]
     if url:
-        base["ATHENA_DATABASE_URL"] = url
+        base["ATHENA_DATABASE_URL"] = with_password(url)
     return {**base, **(env or {})}
 
 
@@ -340,6 +344,7 @@ def run_program(name, *args, url=None, env=None, cwd="/tmp", stdin="", status=0,
     done = subprocess.run([program_path(name), *map(str, args)], input=stdin, cwd=cwd, text=True,
                           env=program_environment(cwd, url, env), timeout=timeout_s * patience(),
                           capture_output=True, errors="replace")
+    assert_not_in(done.stdout + done.stderr, name)
     assert status is None or done.returncode == status, (
         f"{name} {' '.join(map(str, args))}: status {done.returncode}, expected {status}\n"
         f"{done.stdout}{done.stderr}")

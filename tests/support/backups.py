@@ -5,9 +5,9 @@ import pathlib
 import re
 
 from athena_test import client
+from canary import KEY
 from workers import script
 
-KEY = "00112233445566778899aabbccddeeff" * 2
 OTHER_KEY = "ffeeddccbbaa99887766554433221100" * 2
 
 

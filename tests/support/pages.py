@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 
 from athena_test import ROOT
+from canary import assert_not_in
 
 TIMEOUT_S = 60
 
@@ -64,6 +65,7 @@ class Pages:
             connection.request(method, path, **options)
             answer = connection.getresponse()
             text = answer.read().decode()
+            assert_not_in(text, path)
             return Reply(answer.status, text, answer.headers, time.monotonic() - began)
         finally:
             connection.close()

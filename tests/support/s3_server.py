@@ -19,9 +19,10 @@ import threading
 import urllib.parse
 
 from athena_test import BUILD, SUPPORT, patience, program_environment, wait_until
+from canary import CANARY
 
 ACCESS_KEY = "test:tester"
-SECRET = "testing-canary-4f9c1d7e"
+SECRET = f"{CANARY}-bucket"
 BUCKET = "backups"
 
 

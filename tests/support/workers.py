@@ -8,6 +8,7 @@ import signal
 import time
 
 from athena_test import DEADLINE_S, processes, wait_until
+from canary import sections
 
 # What waits in production is short here. The lease of a family is 6 s at least, so a fence falls
 # 5 s after the last heartbeat.
@@ -25,14 +26,15 @@ class Workers:
         self.all = []
 
     def start(self, family="noop", *args, families=None, until="registered", url=None, env=None,
-              program="athena-worker", **settings):
-        """A worker for `family`; `families` is that section of config.yaml, settings are worker's.
+              program="athena-worker", secrets=sections(), **settings):
+        """A worker for `family`; `families` is that section of config.yaml, settings are worker's, and
+        `secrets` sections with canaries.
 
         Waits for the line `until` of its log, unless that is None.
         """
         path = self._directory / f"config-{len(self.all) + 1}.yaml"
         path.write_text(json.dumps({"worker": {**QUICK, **settings}, "log": {"level": "debug"},
-                                    "families": families or {}}))
+                                    "families": families or {}, **secrets}))
         worker = self._programs.spawn(program, f"--family={family}", "--config", path, *args,
                                       url=url or self._url, env=env)
         self.all.append(worker)

@@ -7,7 +7,7 @@ import time
 
 from athena_test import wait_until
 from sessions import Worker, assert_lawful
-from workers import script
+from workers import overlap, script
 
 HOUR = "1h"
 
@@ -27,16 +27,6 @@ def insert(database, count, key=None, family="noop", payload="{}"):
 def wait_done(database, count, deadline_s=60):
     wait_until(lambda: database.value("SELECT count(*) FROM athena.outcomes") >= count, deadline_s,
                f"{count} jobs have ended")
-
-
-def overlap(spans):
-    """How many of these [begin, end) lie over each other at most."""
-    edges = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return most
 
 
 def test_no_key_has_more_at_once_than_allowed_over_two_workers(database, workers, tmp_path):
@@ -76,14 +66,16 @@ def test_a_full_key_with_a_long_backlog_holds_up_nobody(database, workers):
     assert_lawful(database)
 
 
-def test_two_workers_hand_the_place_of_a_key_to_each_other(database, workers):
-    limit(database, max_running_per_key=1)
+def test_two_workers_hand_the_place_of_a_key_to_each_other(database, workers, tmp_path):
+    log = tmp_path / "log"
+    command = script(tmp_path, "span", f"b=$(date +%s.%N); sleep 0.005; echo $b $(date +%s.%N) >>{log}\n")
+    database.query("INSERT INTO athena.families (name, max_running_per_key) VALUES ('own', 1)")
     for _ in range(2):
-        workers.start(poll=HOUR, concurrency=2)
-    insert(database, 60, "'only'", payload='{"sleep_ms": 5}')
+        workers.start("own", families={"own": {"run": "command", "command": command, "concurrency": 2}}, poll=HOUR)
+    insert(database, 60, "'only'", "own")
     wait_done(database, 60)
-    spans = [(row["started_at"], row["finished_at"]) for row in database.query("SELECT * FROM athena.outcomes")]
-    assert overlap(spans) == 1
+    spans = [tuple(map(float, line.split())) for line in log.read_text().splitlines()]
+    assert len(spans) == 60 and overlap(spans) == 1
     assert_lawful(database)
 
 

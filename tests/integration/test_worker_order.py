@@ -4,7 +4,7 @@ import time
 
 from athena_test import wait_until
 from sessions import Worker, assert_lawful
-from workers import fetch_behind, script
+from workers import fetch_behind, overlap, script
 
 
 def insert(database, count, family="noop", payload="{}", priority=5):
@@ -189,16 +189,6 @@ def test_a_worker_that_starts_under_a_pause_waits(database, workers):
 
 
 # --- Limits
-
-def overlap(spans):
-    """How many of these [begin, end) lie over each other at most."""
-    edges = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return most
-
 
 def test_max_running_holds_over_three_workers(database, workers, tmp_path):
     log = tmp_path / "log"

@@ -133,3 +133,13 @@ def stop(*pids):
 def resume(*pids):
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
+
+
+def overlap(spans):
+    """How many of these [begin, end) lie over each other at most."""
+    edges = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return most

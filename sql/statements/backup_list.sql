@@ -5,7 +5,7 @@ SELECT b.job_id, b.client, b.label,
 		ELSE b.state END AS status,
 	b.pinned, b.started_at, b.completed_at,
 	extract(epoch FROM b.completed_at - b.started_at) AS took_s,
-	b.bytes, b.stored_bytes, pg_size_pretty(b.bytes) AS size, pg_size_pretty(b.stored_bytes) AS stored,
+	b.bytes, b.stored_bytes,
 	b.verified_at, b.drilled_at, b.store, b.place, b.stem || '.dump' AS key,
 	b.key_id IS NOT NULL AS encrypted, b.key_id, b.sha256, b.stored_sha256,
 	coalesce(b.verify_error, b.drill_error) AS error, b.expired_at, b.expire_reason

@@ -92,6 +92,26 @@ static bool find_url(struct cli *cli, struct err *e)
 	return true;
 }
 
+/* What was not read, such as a .env of somebody else's, may be why the address is wrong. */
+static void print_warnings(const struct config *config)
+{
+	for (const char *const *warning = config->warnings; *warning; warning++)
+		fprintf(stderr, "warning: %s\n", *warning);
+}
+
+/* libpq's default is the name of whoever asks, which is rarely where the queue is. */
+static void suggest_what_is_there(struct cli *cli, const struct err *e)
+{
+	if (!cli->config->database_url)
+		cli_next(cli, "say where the queue is: --config FILE, or ATHENA_DATABASE_URL");
+	else if (strstr(e->text, "FATAL:  role "))
+		cli_next(cli,
+			"ask as a role that is there (sudo -u athena athena ...), or correct "
+			"ATHENA_DATABASE_URL");
+	else
+		cli_next(cli, "create it (createdb), or correct ATHENA_DATABASE_URL");
+}
+
 static void suggest(struct cli *cli, const struct err *e)
 {
 	if (strcmp(e->code, "schema_behind") == 0)
@@ -105,7 +125,7 @@ static void suggest(struct cli *cli, const struct err *e)
 			"start that server, set ATHENA_DATABASE_URL, or try a private one: "
 			"athena dev");
 	else if (strcmp(e->code, "no_such_database_or_role") == 0)
-		cli_next(cli, "create it (createdb), or correct ATHENA_DATABASE_URL");
+		suggest_what_is_there(cli, e);
 }
 
 /* The server's last words would go between our own lines; errors say the same. */
@@ -126,6 +146,8 @@ bool cli_connect_any(struct cli *cli, struct err *e)
 	shown = redact_dup(cli->url ? cli->url : "the default database");
 	if (!conn_open(&cli->conn, cli->url, "athena", is_pooled ? CONN_NO_PREPARE : 0, e)) {
 		suggest(cli, e);
+		if (strcmp(e->code, "no_connection") != 0)
+			print_warnings(cli->config);
 		if (strcmp(e->code, "bad_uri") == 0)
 			e->kind = ERR_CONFIG;
 		return err_in(e, "connecting to %s (from %s)", shown, cli->url_origin);

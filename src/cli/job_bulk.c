@@ -83,10 +83,10 @@ static void draw(struct sweep *sweep)
 	const struct bar_figures figures = {.label = sweep->how->verb,
 		.done = sweep->done + sweep->refused,
 		.total = sweep->total,
-		.unit = "jobs",
+		.unit = sweep->total == 1 ? "job" : "jobs",
 		.elapsed_us = (clock_boot_ms() - sweep->began_ms) * 1000};
 
-	if (!sweep->cli->wants_json)
+	if (!sweep->cli->wants_json && sweep->total > 0)
 		bar_draw(&sweep->bar, &figures);
 }
 

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/mem.h"
+#include "cli/bar.h"
 #include "cli/when.h"
 #include "db/query.h"
 
@@ -38,6 +41,7 @@ static json_t *to_json(enum listing_kind kind, const char *text)
 
 	switch (kind) {
 	case LISTING_NUMBER:
+	case LISTING_BYTES:
 		return json_integer(strtoll(text, NULL, 10));
 	case LISTING_BOOL:
 		return json_boolean(text[0] == 't');
@@ -84,6 +88,7 @@ static void bool_cell(struct table *table, const char *title, bool value)
 
 static void cell(struct table *table, const struct listing_column *column, const char *text)
 {
+	struct buf amount CLEANUP(buf_clear) = {0};
 	char word[WHEN_TEXT];
 
 	if (!text) {
@@ -105,6 +110,10 @@ static void cell(struct table *table, const struct listing_column *column, const
 	case LISTING_LENGTH:
 		table_cell(
 			table, STYLE_PLAIN, when_length((int64_t)(strtod(text, NULL) * 1e6), word));
+		break;
+	case LISTING_BYTES:
+		bar_amount(&amount, strtoll(text, NULL, 10), "bytes");
+		table_cell(table, STYLE_PLAIN, amount.bytes);
 		break;
 	case LISTING_STATE:
 		table_cell(table, listing_state_style(text), text);
@@ -129,7 +138,8 @@ static void print_json(const struct cli *cli, const struct listing_column *colum
 
 static bool is_right(enum listing_kind kind)
 {
-	return kind == LISTING_NUMBER || kind == LISTING_REAL || kind == LISTING_LENGTH;
+	return kind == LISTING_NUMBER || kind == LISTING_REAL || kind == LISTING_LENGTH ||
+		kind == LISTING_BYTES;
 }
 
 struct table_column *listing_titles(const struct listing_column *columns)

@@ -22,6 +22,7 @@ enum listing_kind {
 	LISTING_TIME,	/* timestamptz */
 	LISTING_AGE,	/* timestamptz, which people see as "5 s ago" */
 	LISTING_LENGTH, /* seconds as a number */
+	LISTING_BYTES,	/* a number, which people see as "1.2 GB" */
 	LISTING_STATE,	/* in its colour */
 	LISTING_JSON,
 };

@@ -80,7 +80,14 @@ bool schedule_unknown(struct cli *cli, const char *name, struct err *e)
 
 static bool run_list(struct cli *cli, struct err *e)
 {
-	return cli_connect(cli, e) && schedule_print(cli, NULL, e);
+	PGresult *rows CLEANUP(clear_result) = NULL;
+
+	if (!cli_connect(cli, e) || !schedule_read(cli, NULL, &rows, e))
+		return false;
+	listing_print(cli, schedule_columns, rows);
+	if (PQntuples(rows) == 0 && !cli->wants_json)
+		fputs("no schedules; make one: athena schedule add SCHEDULE CRON FAMILY\n", stderr);
+	return true;
 }
 
 const struct command command_schedule_list = {

@@ -54,7 +54,10 @@ static size_t column_width(const struct table *table, size_t column)
 	return width;
 }
 
-/* Takes what is too much from the widest of the columns that may shrink, until it fits. */
+/*
+ * Takes what is too much from the widest of the columns that may shrink, until it fits. Where that
+ * is not enough the last column is left out, if it is one that may shrink: a remark.
+ */
 static void shrink(const struct table *table, size_t *widths, size_t available)
 {
 	for (;;) {
@@ -67,8 +70,13 @@ static void shrink(const struct table *table, size_t *widths, size_t available)
 				(widest == table->column_count || widths[i] > widths[widest]))
 				widest = i;
 		}
-		if (total <= available || widest == table->column_count)
+		if (total <= available)
 			return;
+		if (widest == table->column_count) {
+			if (table->columns[widest - 1].may_shrink)
+				widths[widest - 1] = 0;
+			return;
+		}
 		widths[widest]--;
 	}
 }

@@ -24,18 +24,29 @@ static bool is_in_group(const struct command *command, const char *group)
 
 enum {
 	LEFT_COLUMN = 30,  /* the longest "name args" that still shares its line with the summary */
-	RIGHT_COLUMN = 66, /* summaries and helps are wrapped at this */
+	RIGHT_COLUMN = 66, /* summaries and helps are wrapped at this, or where the terminal ends */
+	NARROWEST = 20,
+	GAPS = 4,
 };
 
+static size_t right_width(const struct terminal *terminal)
+{
+	size_t left = LEFT_COLUMN + GAPS;
+
+	if (terminal->columns == 0 || terminal->columns >= left + RIGHT_COLUMN)
+		return RIGHT_COLUMN;
+	return terminal->columns > left + NARROWEST ? terminal->columns - left : NARROWEST;
+}
+
 /* Bytes of the words that fit; at least one word. */
-static size_t fitting(const char *text)
+static size_t fitting(const char *text, size_t width)
 {
 	size_t fits = strcspn(text, " ");
 
 	while (text[fits] == ' ') {
 		size_t next = fits + 1 + strcspn(text + fits + 1, " ");
 
-		if (next > RIGHT_COLUMN)
+		if (next > width)
 			break;
 		fits = next;
 	}
@@ -50,7 +61,7 @@ static void print_line(const struct terminal *terminal, const char *left, const 
 	if (is_long)
 		fprintf(terminal->file, "\n  %*s", LEFT_COLUMN, "");
 	for (;;) {
-		size_t length = fitting(right);
+		size_t length = fitting(right, right_width(terminal));
 
 		fprintf(terminal->file, "  %.*s\n", (int)length, right);
 		right += length;

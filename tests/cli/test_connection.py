@@ -45,6 +45,17 @@ def test_no_such_database(run, cluster):
                                 "  next: create it (createdb), or correct ATHENA_DATABASE_URL\n")
 
 
+def test_no_such_role(run, cluster):
+    done = run("athena", "job", "list", url=cluster.url(user="nobody_here"), status=1)
+    assert 'FATAL:  role "nobody_here" does not exist\n  next: ask as a role that is there' in done.stderr
+
+
+def test_a_dotenv_that_cannot_be_read_is_told(run, cluster, tmp_path):
+    (tmp_path / ".env").mkdir()
+    done = run("athena", "job", "list", url=cluster.url(user="nobody_here"), status=1)
+    assert done.stderr.startswith("warning: ") and ".env" in done.stderr
+
+
 def test_no_connection_string(run):
     done = run("athena", "job", "list", url="nonsense", status=2)
     assert done.stderr == ('athena job list: ATHENA_DATABASE_URL: "url" must be a connection URI or '

@@ -30,6 +30,16 @@ def test_add_and_list(run, database):
         "queued": 0, "last_job": None}
 
 
+def test_none_and_paused(run, database):
+    done = schedule(run, "list")
+    assert done.stdout == "" and done.stderr == "no schedules; make one: athena schedule add SCHEDULE CRON FAMILY\n"
+    assert listed(run) == []
+    schedule(run, "add", "hourly", "@hourly", "noop")
+    schedule(run, "pause", "hourly")
+    ((row),) = listed(run)
+    assert row["next_at"] is None and row["next_fire"]
+
+
 def test_next(run, database):
     schedule(run, "add", "monthly", "0 9 L * *", "noop", "--zone", "Asia/Tokyo")
     rows = json.loads(schedule(run, "next", "monthly", "--count", "3", "--json").stdout)

@@ -117,6 +117,25 @@ static bool judge_target(struct restore *restore, const PGresult *facts, struct 
 			name);
 }
 
+/* Who may act as an owner can restore what is his; roles that are missing are in the globals. */
+static void tell_lack(const PGresult *lacks, int row, const char *user, struct buf *text)
+{
+	const char *code = row_text(lacks, row, "code");
+	const char *name = row_text(lacks, row, "name");
+
+	if (strcmp(code, "extension_version") == 0)
+		return;
+	if (text->length)
+		buf_text(text, ", ");
+	if (strcmp(code, "not_member") == 0)
+		buf_printf(text, "role %s must be a member of %s, who owns some of it", user, name);
+	else
+		buf_printf(text, "%s %s%s", row_text(lacks, row, "what"), name,
+			strcmp(code, "missing_extension") == 0
+				? ""
+				: " (see the backup's .globals.sql)");
+}
+
 /* Roles, extensions and tablespaces that the dump will ask for. */
 static bool check_needs(struct restore *restore, struct err *e)
 {
@@ -138,14 +157,10 @@ static bool check_needs(struct restore *restore, struct err *e)
 		    &params, &lacks, e))
 		return err_in(e, "asking what the target lacks");
 	for (int row = 0; row < PQntuples(lacks); row++)
-		if (strcmp(row_text(lacks, row, "code"), "extension_version") != 0)
-			buf_printf(&text, "%s%s %s", text.length ? ", " : "",
-				row_text(lacks, row, "what"), row_text(lacks, row, "name"));
+		tell_lack(lacks, row, PQuser(restore->clone.target.conn.pg), &text);
 	return text.length == 0 ||
 		err_code(e, ERR_PERMANENT, "target_lacks",
-			"the target lacks what the backup needs: %s; the backup's .globals.sql "
-			"holds roles and tablespaces",
-			text.bytes);
+			"the target lacks what the backup needs: %s", text.bytes);
 }
 
 /* *ret_is_done: an earlier attempt has finished the target, and died before it could say so. */

@@ -332,6 +332,11 @@ static bool compare_database(struct verification *v, struct err *e)
 	return true;
 }
 
+static const char *plural(int64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 static void report(struct verification *v)
 {
 	bool passed = v->differences == 0;
@@ -342,10 +347,12 @@ static void report(struct verification *v)
 			"warnings", v->warnings, "definitions", (json_int_t)v->definitions,
 			"tables", (json_int_t)v->tables, "rows", (json_int_t)v->rows, "sequences",
 			(json_int_t)v->sequences, "large_objects", (json_int_t)v->large_objects),
-		"%s: %" PRId64 " definitions, %" PRId64 " tables with %" PRId64 " rows, %" PRId64
-		" sequences, %" PRId64 " large objects",
+		"%s: %" PRId64 " definition%s, %" PRId64 " table%s with %" PRId64 " row%s, %" PRId64
+		" sequence%s, %" PRId64 " large object%s",
 		passed ? "the clone equals its source" : "the clone differs from its source",
-		v->definitions, v->tables, v->rows, v->sequences, v->large_objects);
+		v->definitions, plural(v->definitions), v->tables, plural(v->tables), v->rows,
+		plural(v->rows), v->sequences, plural(v->sequences), v->large_objects,
+		plural(v->large_objects));
 }
 
 static void verification_clear(struct verification *v)

@@ -263,7 +263,7 @@ test: all faults fuzzers $(UNIT) $(SUPPORT)
 # All of backup: `make test` has a sample of it.
 test-backup: all faults $(UNIT) $(SUPPORT)
 	$(Q)$(UNIT) store store_local backup_seal backup_retention
-	$(Q)ATHENA_MATRIX=all tests/run tests/integration/test_backup*.py tests/fault/test_backup_kill.py \
+	$(Q)ATHENA_MATRIX=all tests/run -n 4 --dist load tests/integration/test_backup*.py tests/fault/test_backup_kill.py \
 		tests/fault/test_crash_backup.py
 
 test-fault: all faults $(SUPPORT)
@@ -271,7 +271,7 @@ test-fault: all faults $(SUPPORT)
 
 # All that is known of clones: every point, and kills anywhere in each mode.
 test-clone: all faults $(SUPPORT)
-	$(Q)ATHENA_MATRIX=all ATHENA_CLONES=all tests/run tests/integration/test_clone.py tests/integration/test_clone_*.py \
+	$(Q)ATHENA_MATRIX=all ATHENA_CLONES=all tests/run -n 4 --dist load tests/integration/test_clone.py tests/integration/test_clone_*.py \
 		tests/fault/test_clone_*.py tests/fault/test_crash_clone.py
 
 chaos: all faults

@@ -9,8 +9,10 @@ import time
 import pytest
 
 from athena_test import Cluster, Database, kill_pid, run_program, wait_until
+from canary import CANARY, sections
 from clones import (PHASES, assert_no_traces, copy_by_hand, databases, dump, events, failures, load_bytes,
                     load_shop, messages, sessions, tools, wait_for_phase)
+from workers import script
 
 
 @pytest.fixture(scope="module")
@@ -636,6 +638,19 @@ def test_passwords_are_nowhere_to_be_seen(database, workers, locked_cluster, req
     database.wait_for_state(job, "succeeded")
     told = "".join(str(row) for row in events(database, job)) + str(failures(database, job))
     assert "canary" not in told and "canary" not in worker.stderr()
+
+
+def test_tools_are_asked_for_their_version_without_our_environment(database, workers, shop, target, tmp_path):
+    """Every call of pg_dump, those for its version, too."""
+    log = tmp_path / "environments"
+    (wrapper,) = script(tmp_path, "pg_dump", f'{{ echo "call $1"; env; }} >>{log}\nexec {shutil.which("pg_dump")} "$@"\n')
+    workers.start("clone", secrets={**sections(), "pg": {"dump_path": wrapper}},
+                  env={"AWS_SECRET_ACCESS_KEY": f"{CANARY}-bucket"})
+    job = database.enqueue("clone", {"source": shop.url, "target": target.url})
+    database.wait_for_state(job, "succeeded")
+    told = log.read_text()
+    assert "call --version\n" in told and told.count("call ") > 1
+    assert not [line for line in told.splitlines() if line.startswith(("ATHENA_", "AWS_")) or CANARY in line]
 
 
 def test_the_password_of_the_control_plane_serves_its_own_server(locked_cluster, programs, tmp_path):

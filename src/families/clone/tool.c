@@ -52,17 +52,18 @@ static void take_line(void *context, const char *line)
 	judge_line(tool, clean);
 }
 
-static void make_environment(struct proc_env *env, int passfile)
+void tool_environment(struct proc_env *ret_env, int passfile)
 {
-	proc_env_init(env);
-	proc_env_drop(env, "PG");
-	proc_env_drop(env, "ATHENA_"); /* the password of the control plane, too */
-	proc_env_drop(env, "LC_");
-	proc_env_drop(env, "LANG");
-	proc_env_set(env, "LC_ALL", "C");
-	proc_env_set(env, "PGCONNECT_TIMEOUT", "10");
+	proc_env_init(ret_env);
+	proc_env_drop(ret_env, "PG");
+	proc_env_drop(ret_env, "ATHENA_"); /* the password of the control plane, too */
+	proc_env_drop(ret_env, "AWS_");
+	proc_env_drop(ret_env, "LC_");
+	proc_env_drop(ret_env, "LANG");
+	proc_env_set(ret_env, "LC_ALL", "C");
+	proc_env_set(ret_env, "PGCONNECT_TIMEOUT", "10");
 	if (passfile >= 0)
-		proc_env_set(env, "PGPASSFILE", "/proc/self/fd/%d", passfile);
+		proc_env_set(ret_env, "PGPASSFILE", "/proc/self/fd/%d", passfile);
 }
 
 static bool make_address(
@@ -98,7 +99,7 @@ bool tool_start(struct tool *tool, struct attempt *attempt, const char *const *a
 		args[n++] = "-d";
 		args[n++] = conninfo;
 	}
-	make_environment(&env, passfile);
+	tool_environment(&env, passfile);
 	return proc_spawn(&tool->proc,
 		&(struct proc_spec){.argv = args,
 			.environment = env.entries,

@@ -35,6 +35,12 @@ struct tool {
 };
 
 /*
+ * Ours without what is secret or would lead a tool elsewhere; passfile: a descriptor that it keeps,
+ * or -1. Release with proc_env_clear().
+ */
+void tool_environment(struct proc_env *ret_env, int passfile);
+
+/*
  * Starts it. argv ends in NULL and lacks the connection string, which is appended; target NULL: it
  * connects to nobody. `in` and `out` are as in base/proc.h. Release with tool_clear(), which kills
  * it. The struct must not move.

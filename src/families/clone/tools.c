@@ -43,11 +43,15 @@ static bool read_all(struct attempt *attempt, int fd, struct buf *out, struct er
 static bool ask_major(struct attempt *attempt, const char *path, int *ret_major, struct err *e)
 {
 	const char *const argv[] = {path, "--version", NULL};
+	struct proc_env env CLEANUP(proc_env_clear) = {0};
 	struct proc proc CLEANUP(proc_clear) = PROC_NONE;
 	struct buf out CLEANUP(buf_clear) = {0};
 
 	*ret_major = 0;
-	if (!proc_spawn(&proc, &(struct proc_spec){.argv = argv, .out = PROC_PIPE}, e))
+	tool_environment(&env, -1);
+	if (!proc_spawn(&proc,
+		    &(struct proc_spec){.argv = argv, .environment = env.entries, .out = PROC_PIPE},
+		    e))
 		return err_is_retryable(e) ? false : true;
 	if (!read_all(attempt, proc.out, &out, e))
 		return false;

@@ -184,6 +184,17 @@ def test_replacing_keeps_what_was_there(database, cluster, backup, shop, target)
         there.close()
 
 
+def test_who_may_not_read_a_table_is_not_tried_again(database, cluster, backup):
+    role = f"reader_{time.monotonic_ns()}"
+    source = cluster.new_database(label="closed")
+    source.query(f"CREATE ROLE {role} LOGIN; CREATE TABLE closed ()")
+    job = backup("backup", "dead", database=cluster.url(source.name, role))
+    (failed,) = failures(database, job)
+    assert (failed["kind"], failed["code"]) == ("permanent", "permission") and "table closed" in failed["error"]
+    source.drop()
+    cluster.connect().execute(f"DROP ROLE {role}")
+
+
 def test_a_role_that_is_missing_is_said_before_anything_is_made(database, cluster, backup, target):
     role = f"owner_{time.monotonic_ns()}"
     source = cluster.new_database(label="owned")

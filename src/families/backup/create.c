@@ -131,23 +131,6 @@ static bool look_at_earlier(struct create *create, bool *ret_is_done, struct err
 		place_sweep(&create->place, create->attempt, row_text(earlier, 0, "stem"), e);
 }
 
-/* Waits for nobody longer than lock_timeout: a lock that is not to be had is a retry. */
-static bool lock_tables(struct create *create, struct err *e)
-{
-	PGresult *locks CLEANUP(clear_result) = NULL;
-
-	if (!ask_source(create, &sql_clone_locks, &locks, e))
-		return false;
-	for (int row = 0; row < PQntuples(locks); row++)
-		if (!attempt_command(create->attempt, &create->source.conn,
-			    row_text(locks, row, "statement"), e)) {
-			if (strncmp(e->sqlstate, "42", 2) == 0) /* dropped since the snapshot */
-				e->kind = ERR_TRANSIENT;
-			return err_in(e, "locking the tables");
-		}
-	return true;
-}
-
 /* The transaction's first statement takes the snapshot; everything is seen in it. */
 static bool take_snapshot(struct create *create, struct err *e)
 {
@@ -165,7 +148,7 @@ static bool take_snapshot(struct create *create, struct err *e)
 		!ask_source(create, &sql_clone_source_facts, &create->facts, e) ||
 		!ask_source(create, &sql_backup_source, &create->where, e) ||
 		!ask_source(create, &sql_clone_source_needs, &create->needs, e) ||
-		!lock_tables(create, e) ||
+		!endpoint_lock_tables(source, create->attempt, e) ||
 		!sequences_read(create->attempt, &source->conn, &create->before, e) ||
 		!gauge_begin(
 			&create->gauge, create->attempt, &source->conn, create->application, e) ||

@@ -3,6 +3,7 @@
 #include "families/clone/endpoint.h"
 
 #include "base/redact.h"
+#include "db/query.h"
 
 static void free_conninfo(PQconninfoOption **options)
 {
@@ -90,6 +91,27 @@ bool endpoint_open(const struct endpoint *endpoint, struct attempt *attempt, con
 		return err_in(e, "%s: setting up the session", endpoint->label);
 	*ret_conn = conn;
 	conn = (struct conn){0};
+	return true;
+}
+
+static bool is_dropped(const char *sqlstate)
+{
+	return strncmp(sqlstate, "42", 2) == 0 && strcmp(sqlstate, "42501") != 0;
+}
+
+bool endpoint_lock_tables(struct endpoint *endpoint, struct attempt *attempt, struct err *e)
+{
+	PGresult *locks CLEANUP(clear_result) = NULL;
+
+	if (!attempt_query(attempt, &endpoint->conn, &sql_clone_locks, NULL, &locks, e))
+		return err_in(e, "%s", sql_clone_locks.name);
+	for (int row = 0; row < PQntuples(locks); row++)
+		if (!attempt_command(
+			    attempt, &endpoint->conn, row_text(locks, row, "statement"), e)) {
+			if (is_dropped(e->sqlstate))
+				e->kind = ERR_TRANSIENT;
+			return err_in(e, "locking the tables of the %s", endpoint->label);
+		}
 	return true;
 }
 

@@ -35,6 +35,14 @@ MUSTCHECK bool endpoint_open(const struct endpoint *endpoint, struct attempt *at
 	const char *database, const char *application, struct conn *ret_conn, struct err *e);
 
 /*
+ * Locks all tables as pg_dump does (ACCESS SHARE), inside the endpoint's open transaction. Waits
+ * for nobody longer than the session's lock_timeout. ERR_TRANSIENT where a lock is not to be had,
+ * or a table was dropped since the snapshot; ERR_PERMANENT without the right to read one.
+ */
+MUSTCHECK bool endpoint_lock_tables(
+	struct endpoint *endpoint, struct attempt *attempt, struct err *e);
+
+/*
  * Whether the session that holds the snapshot still does. It is idle, so whatever comes from it
  * is its end; ERR_TRANSIENT.
  */

@@ -244,23 +244,6 @@ static bool check_needs(struct clone *clone, const PGresult *needs, struct err *
 	return true;
 }
 
-/* Waits for nobody longer than lock_timeout: a lock that is not to be had is a retry. */
-static bool lock_tables(struct clone *clone, struct err *e)
-{
-	PGresult *locks CLEANUP(clear_result) = NULL;
-
-	if (!query(clone, &clone->source.conn, &sql_clone_locks, NULL, &locks, e))
-		return false;
-	for (int row = 0; row < PQntuples(locks); row++)
-		if (!attempt_command(clone->attempt, &clone->source.conn,
-			    row_text(locks, row, "statement"), e)) {
-			if (strncmp(e->sqlstate, "42", 2) == 0) /* dropped since the snapshot */
-				e->kind = ERR_TRANSIENT;
-			return err_in(e, "locking the source's tables");
-		}
-	return true;
-}
-
 static void report_passed(struct clone *clone)
 {
 	attempt_event(clone->attempt, EVENT_INFO, "preflight_check",
@@ -298,7 +281,8 @@ bool preflight(struct clone *clone, bool *ret_is_done, struct err *e)
 	attempt_phase(clone->attempt, "resolve_tools");
 	if (!tools_find(clone, e) && !findings_take(&clone->findings, clone->attempt, e))
 		return false;
-	if (!findings_none(&clone->findings, e) || !lock_tables(clone, e))
+	if (!findings_none(&clone->findings, e) ||
+		!endpoint_lock_tables(&clone->source, clone->attempt, e))
 		return false;
 	report_passed(clone);
 	return true;

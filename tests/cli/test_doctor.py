@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: PostgreSQL
 """athena doctor: finds what was broken on purpose, names the remedy, and is quiet about a healthy system."""
 import json
+import re
 
 import pytest
 
-from athena_test import wait_until
+from athena_test import ROOT, wait_until
 from proxy import Proxy
 
 CHECKS = ["connection", "pooler", "schema", "system", "durability", "role", "rights", "structure", "leaves", "lanes", "workers", "versions",
@@ -63,6 +64,9 @@ def test_people_see_a_line_per_finding_and_the_status_says_it(run, healthy):
     ("GRANT INSERT ON athena.jobs_default TO athena_producer", "rights",
      "role athena_producer has INSERT on the leaf athena.jobs_default, past the triggers of its parent",
      "REVOKE ALL ON athena.jobs_default FROM athena_producer"),
+    ("REVOKE INSERT, UPDATE ON athena.leases FROM athena_worker", "rights",
+     "role athena_worker lacks INSERT, UPDATE on athena.leases: workers cannot work",
+     "GRANT INSERT, UPDATE ON TABLE athena.leases TO athena_worker"),
     ("GRANT UPDATE (state) ON athena.outcomes_default TO athena_reader", "rights",
      "role athena_reader has UPDATE on the leaf athena.outcomes_default", "REVOKE ALL ON athena.outcomes_default FROM athena_reader"),
     ("GRANT EXECUTE ON FUNCTION athena.settle TO PUBLIC", "rights", "anybody (PUBLIC) has EXECUTE on athena.settle(",
@@ -94,12 +98,24 @@ def test_what_was_broken_is_found(run, healthy, harm, check, finding, remedy):
 @pytest.mark.parametrize("harm", [
     "GRANT INSERT ON athena.jobs_default TO athena_producer", "GRANT EXECUTE ON FUNCTION athena.settle TO PUBLIC",
     "GRANT SELECT ON ALL TABLES IN SCHEMA athena TO PUBLIC", "GRANT SELECT (payload) ON athena.jobs TO PUBLIC",
-    "ALTER FUNCTION athena.jobs_make_tickets RESET search_path"])
+    "ALTER FUNCTION athena.jobs_make_tickets RESET search_path",
+    "REVOKE ALL ON ALL TABLES IN SCHEMA athena FROM athena_worker", "REVOKE USAGE ON SEQUENCE athena.tickets FROM athena_worker"])
 def test_remedies_that_are_statements_cure(run, database, harm):
     database.query(harm)
     for row in of(findings(run, status=None), "rights", "wrong"):
         database.query(row["remedy"])
     assert of(findings(run, status=None), "rights", "wrong") == []
+
+
+def test_it_knows_all_that_workers_need():
+    """The same as the table of all rights, and so as the catalogs (tests/sql/test_rights.py)."""
+    rights = (ROOT / "tests/sql/rights.tsv").read_text()
+    expected = {tuple(line.split("\t")[1:]) for line in rights.splitlines()
+                if re.match(r"athena_worker\t(table|sequence)\t", line)}
+    statement = (ROOT / "sql/statements/doctor_rights.sql").read_text()
+    told = {(kind.lower(), name, words.replace(",", ""))
+            for kind, name, words in re.findall(r"\('(TABLE|SEQUENCE)', '(\w+)', '([A-Z, ]+)'\)", statement)}
+    assert told == expected
 
 
 def test_a_subscription_that_writes_into_it(run, database, cluster):

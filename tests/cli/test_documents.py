@@ -17,6 +17,7 @@ DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob
 
 ELSEWHERE = {
     r"athena clone .*": "tests/integration/test_clone_plan.py",
+    r"athena backup (create|restore|schedule|expire|list)\b.*|.*/etc/athena/backup\.key.*": "tests/integration/test_backup_document.py",
     r"athena dev": "tests/cli/test_dev.py",
     r"sudo .*": "as root on a system of its own: tests/deb follows docs/install.md there, word by word",
     r".* \| sudo .*": "the same",

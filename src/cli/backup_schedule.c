@@ -72,19 +72,12 @@ static bool run_schedule(struct cli *cli, struct err *e)
 	json_auto_t *payload = json_pack("{s:s}", "database", database);
 	char *text CLEANUP(free_ptr) = NULL;
 	struct params params CLEANUP(params_clear) = {0};
-	int64_t added;
 
 	if (!make_payload(cli, payload, e) || !cli_connect(cli, e))
 		return false;
 	text = json_dumps(payload, JSON_COMPACT);
 	fill(cli, name, text, &params);
-	if (!query_run(&cli->conn, &sql_schedule_add, &params, &added, e))
-		return cli_input_error(e);
-	if (added == 0) {
-		cli_next(cli, "athena schedule remove %s", name);
-		return err_set(e, ERR_PERMANENT, "schedule \"%s\" is there already", name);
-	}
-	return schedule_print(cli, name, e);
+	return schedule_insert(cli, name, &params, e);
 }
 
 const struct command command_backup_schedule = {

@@ -62,6 +62,19 @@ bool schedule_print(struct cli *cli, const char *name, struct err *e)
 	return true;
 }
 
+bool schedule_insert(struct cli *cli, const char *name, const struct params *params, struct err *e)
+{
+	int64_t added;
+
+	if (!query_run(&cli->conn, &sql_schedule_add, params, &added, e))
+		return cli_input_error(e);
+	if (added == 0) {
+		cli_next(cli, "athena schedule remove %s", name);
+		return err_set(e, ERR_PERMANENT, "schedule \"%s\" is there already", name);
+	}
+	return schedule_print(cli, name, e);
+}
+
 bool schedule_unknown(struct cli *cli, const char *name, struct err *e)
 {
 	struct nearest nearest = {.typed = name};

@@ -111,19 +111,12 @@ static bool run_add(struct cli *cli, struct err *e)
 	const char *name = cli->args[0];
 	struct params params CLEANUP(params_clear) = {0};
 	struct buf text CLEANUP(buf_clear) = {0};
-	int64_t added;
 
 	if (!enqueue_payload(
 		    cli, cli->args[2], cli->arg_count > 3 ? cli->args[3] : "{}", &text, e) ||
 		!schedule_params(cli, text.bytes, &params, e) || !cli_connect(cli, e))
 		return false;
-	if (!query_run(&cli->conn, &sql_schedule_add, &params, &added, e))
-		return cli_input_error(e);
-	if (added == 0) {
-		cli_next(cli, "athena schedule remove %s", name);
-		return err_set(e, ERR_PERMANENT, "schedule \"%s\" is there already", name);
-	}
-	return schedule_print(cli, name, e);
+	return schedule_insert(cli, name, &params, e);
 }
 
 const struct command command_schedule_add = {

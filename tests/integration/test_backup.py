@@ -13,18 +13,6 @@ from clones import (assert_no_traces, copy_by_hand, databases, dump, events, fai
 
 
 @pytest.fixture
-def target(cluster):
-    """A name that no database has; dropped afterwards, with what was kept of it."""
-    class Target:
-        name = f"again_{time.monotonic_ns()}"
-        url = cluster.url(name)
-    yield Target()
-    for name in databases(cluster):
-        if name.startswith(Target.name):
-            cluster.drop_database(name)
-
-
-@pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
 

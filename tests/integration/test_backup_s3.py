@@ -2,28 +2,15 @@
 """backup: into a bucket and back, with what a network does to it on the way."""
 import hashlib
 import os
-import time
 
 import pytest
 
 from athena_test import wait_until
 from backups import KEY, catalog, enqueue, quicken
-from clones import copy_by_hand, databases, dump, events, failures
+from clones import copy_by_hand, dump, events, failures
 from s3_server import SECRET, answer, error, faketime_library, lose_answer, silence
 
 PREFIX = "of/tests"
-
-
-@pytest.fixture
-def target(cluster):
-    """A name that no database has; dropped afterwards."""
-    class Target:
-        name = f"from_bucket_{time.monotonic_ns()}"
-        url = cluster.url(name)
-    yield Target()
-    for name in databases(cluster):
-        if name.startswith(Target.name):
-            cluster.drop_database(name)
 
 
 @pytest.fixture
